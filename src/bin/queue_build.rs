@@ -1,0 +1,3 @@
+//! A program to be.
+
+fn main() {}

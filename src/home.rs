@@ -1,0 +1,105 @@
+//! The home: the one directory in which everything is.
+
+use std::{
+    env,
+    ffi::OsString,
+    path::{Path, PathBuf},
+};
+
+/// An installation's directory, absolute.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Home(PathBuf);
+
+/// Why there is no home.
+#[derive(Debug, thiserror::Error)]
+pub enum HomeError {
+    /// Nothing was said, and the executable does not lie in an installation.
+    #[error(
+        "no home found: give --home DIR, or set AMP_CI_HOME, or keep the program below a directory that \
+         holds both scripts/ and queue/"
+    )]
+    NotFound,
+    /// What was said is not a directory.
+    #[error("{}: not a directory that can be opened, so it cannot be the home ({from}): {error}", .dir.display())]
+    Unusable {
+        /// As it was given.
+        dir: PathBuf,
+        /// Who said so.
+        from: &'static str,
+        /// What the system says.
+        error: std::io::Error,
+    },
+}
+
+impl Home {
+    /// The home by its rules: the flag, else `AMP_CI_HOME`, else the nearest ancestor of the executable
+    /// that holds both `scripts/` and `queue/`.
+    pub fn find(flag: Option<&Path>) -> Result<Home, HomeError> {
+        if let Some(dir) = flag {
+            return Self::at(dir, "--home");
+        }
+        if let Some(dir) = env::var_os("AMP_CI_HOME").filter(|dir| !dir.is_empty()) {
+            return Self::at(Path::new(&dir), "AMP_CI_HOME");
+        }
+        env::current_exe()
+            .ok()
+            .and_then(|exe| {
+                exe.ancestors()
+                    .skip(1)
+                    .find(|dir| dir.join("scripts").is_dir() && dir.join("queue").is_dir())
+                    .map(Path::to_path_buf)
+            })
+            .map(Home)
+            .ok_or(HomeError::NotFound)
+    }
+
+    fn at(dir: &Path, from: &'static str) -> Result<Home, HomeError> {
+        let unusable = |error| HomeError::Unusable { dir: dir.to_path_buf(), from, error };
+        // Canonical, because the name of a work directory is derived from it.
+        let home = dir.canonicalize().map_err(unusable)?;
+        if !home.is_dir() {
+            return Err(unusable(std::io::Error::from(std::io::ErrorKind::NotADirectory)));
+        }
+        Ok(Home(home))
+    }
+
+    /// The directory itself.
+    pub fn dir(&self) -> &Path {
+        &self.0
+    }
+
+    /// Waiting and claimed requests.
+    pub fn queue(&self) -> PathBuf {
+        self.0.join("queue")
+    }
+
+    /// One directory per build.
+    pub fn builds(&self) -> PathBuf {
+        self.0.join("builds")
+    }
+
+    /// Mail not yet accepted by the mail server.
+    pub fn outbox(&self) -> PathBuf {
+        self.0.join("outbox")
+    }
+
+    /// The chunks.
+    pub fn scripts(&self) -> PathBuf {
+        self.0.join("scripts")
+    }
+
+    /// What `build` tells people.
+    pub fn build_log(&self) -> PathBuf {
+        self.0.join("build.log")
+    }
+
+    /// The optional list of addresses for committers that cannot be written to.
+    pub fn addresses(&self) -> PathBuf {
+        self.0.join("addresses")
+    }
+
+    /// The home as a value for the environment.
+    pub fn as_os_string(&self) -> OsString {
+        self.0.clone().into_os_string()
+    }
+}
