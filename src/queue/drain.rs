@@ -1,0 +1,244 @@
+//! The right to take entries out of the queue: whoever holds a [`Drain`] is the only one.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, ErrorKind, Read, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime},
+};
+
+use rustix::{
+    fs::{CWD, FlockOperation, OFlags, RenameFlags},
+    io::{Errno, retry_on_intr},
+};
+
+use super::{BuildRequest, EntryId, intake::NEW_PREFIX};
+
+/// No request is larger; a file that is has been put there by mistake and is not read into memory.
+const LARGEST_ENTRY: u64 = 1 << 20;
+
+/// A text that does not parse and is younger than this may still be being written.
+const SETTLING: Duration = Duration::from_secs(10);
+
+/// The drain lock: a kernel lock on `queue/.drain`, held until this value is dropped or the process dies.
+///
+/// Not inherited by children (the file is closed on exec), so a daemon that a build leaves behind cannot
+/// hold it.
+#[derive(Debug)]
+pub struct Drain {
+    dir: PathBuf,
+    _lock: File,
+}
+
+/// An entry that is claimed: `queue/build-<id>.lock`.
+#[derive(Debug)]
+pub struct Claimed {
+    /// Its name.
+    pub id: EntryId,
+    /// What is asked for.
+    pub request: BuildRequest,
+    /// The entry byte for byte, unknown fields included.
+    pub bytes: Vec<u8>,
+}
+
+/// What a look at an entry's file shows.
+#[derive(Debug)]
+pub enum Look {
+    /// A request, and the bytes it was read from.
+    Request(BuildRequest, Vec<u8>),
+    /// No request yet, but somebody may be writing it in place.
+    Settling,
+    /// No request, and why.
+    Invalid(String),
+    /// Not there any more.
+    Gone,
+    /// Not a regular file: not ours.
+    Foreign,
+}
+
+/// All that is in the queue at one moment, in order.
+#[derive(Debug, Default)]
+pub struct Listing {
+    /// Entries that wait.
+    pub waiting: Vec<EntryId>,
+    /// Entries that are claimed.
+    pub claimed: Vec<EntryId>,
+}
+
+impl Drain {
+    /// Takes the lock; none if somebody has it.
+    pub fn lock(queue: &Path) -> io::Result<Option<Self>> {
+        let path = queue.join(".drain");
+        let lock = fs_err::OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path)?;
+        let lock = lock.into_file();
+        match retry_on_intr(|| rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive)) {
+            Ok(()) => Ok(Some(Self { dir: queue.to_path_buf(), _lock: lock })),
+            Err(Errno::WOULDBLOCK) => Ok(None),
+            Err(error) => Err(io::Error::new(error.kind(), format!("cannot lock {}: {error}", path.display()))),
+        }
+    }
+
+    /// Reads the directory once.
+    pub fn list(&self) -> io::Result<Listing> {
+        let mut listing = Listing::default();
+        for entry in fs_err::read_dir(&self.dir)? {
+            let name = entry?.file_name();
+            let Some(name) = name.to_str() else { continue };
+            if let Some(id) = EntryId::of_waiting(name) {
+                listing.waiting.push(id);
+            } else if let Some(id) = EntryId::of_claimed(name) {
+                listing.claimed.push(id);
+            }
+        }
+        listing.waiting.sort_unstable();
+        listing.claimed.sort_unstable();
+        Ok(listing)
+    }
+
+    /// Has somebody made the file `hold`?
+    pub fn is_held(&self) -> bool {
+        self.dir.join("hold").symlink_metadata().is_ok()
+    }
+
+    /// Looks at a waiting entry. An error means that it could not be opened or read: it stays.
+    pub fn look(&self, id: &EntryId) -> io::Result<Look> {
+        look_at(&self.dir.join(id.waiting()))
+    }
+
+    /// Looks at a claimed entry.
+    pub fn look_at_claimed(&self, id: &EntryId) -> io::Result<Look> {
+        look_at(&self.dir.join(id.claimed()))
+    }
+
+    /// Claims a waiting entry by renaming it; false if it is gone, or if its name is claimed already (the
+    /// build of that name is running: this one is looked at again when that has a record).
+    pub fn claim(&self, id: &EntryId) -> io::Result<bool> {
+        self.rename(&id.waiting(), &id.claimed())
+    }
+
+    /// Puts a claimed entry back; false if it is not there, or if another of its name waits.
+    pub fn put_back(&self, id: &EntryId) -> io::Result<bool> {
+        self.rename(&id.claimed(), &id.waiting())
+    }
+
+    /// Writes an entry again whose `.lock` somebody removed.
+    pub fn restore(&self, id: &EntryId, bytes: &[u8]) -> io::Result<()> {
+        let path = self.dir.join(id.waiting());
+        let mut new = tempfile::Builder::new().prefix(NEW_PREFIX).tempfile_in(&self.dir)?;
+        new.write_all(bytes)?;
+        new.as_file().sync_all()?;
+        match new.persist_noclobber(path) {
+            Err(error) if error.error.kind() != ErrorKind::AlreadyExists => Err(error.error),
+            _ => Ok(()),
+        }
+    }
+
+    /// The last step of a build: the claimed entry goes.
+    pub fn finish(&self, id: &EntryId) -> io::Result<()> {
+        match fs_err::remove_file(self.dir.join(id.claimed())) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Moves a waiting entry to `bad/` with the reason beside it; returns its name there, or none if the
+    /// entry is gone. Nothing that is in `bad/` is overwritten.
+    pub fn reject(&self, id: &EntryId, why: &str) -> io::Result<Option<String>> {
+        self.move_to_bad(&id.waiting(), why)
+    }
+
+    /// The same for a claimed entry.
+    pub fn reject_claimed(&self, id: &EntryId, why: &str) -> io::Result<Option<String>> {
+        self.move_to_bad(&id.claimed(), why)
+    }
+
+    fn move_to_bad(&self, name: &str, why: &str) -> io::Result<Option<String>> {
+        let bad = self.dir.join("bad");
+        fs_err::create_dir_all(&bad)?;
+        let plain = name.strip_suffix(".lock").unwrap_or(name);
+        for attempt in 0.. {
+            let target = if attempt == 0 { plain.to_string() } else { format!("{plain}.{attempt}") };
+            // The reason first: an entry in bad/ always has one.
+            let why_path = bad.join(format!("{target}.why"));
+            match fs_err::OpenOptions::new().write(true).create_new(true).open(&why_path) {
+                Ok(mut file) => writeln!(file, "{}", crate::text::printable(why))?,
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => continue,
+                Err(error) => return Err(error),
+            }
+            if self.rename(name, &format!("bad/{target}"))? {
+                return Ok(Some(target));
+            }
+            fs_err::remove_file(&why_path)?;
+            if !self.dir.join(name).exists() {
+                return Ok(None);
+            }
+        }
+        unreachable!("the numbers do not end")
+    }
+
+    /// Renames without overwriting; false if the source is not there or the target is.
+    fn rename(&self, from: &str, to: &str) -> io::Result<bool> {
+        let (from, to) = (self.dir.join(from), self.dir.join(to));
+        match retry_on_intr(|| rustix::fs::renameat_with(CWD, &from, CWD, &to, RenameFlags::NOREPLACE)) {
+            Ok(()) => Ok(true),
+            Err(Errno::NOENT | Errno::EXIST) => Ok(false),
+            // A file system without that flag: we are the only one who renames here.
+            Err(Errno::INVAL | Errno::NOSYS) if to.symlink_metadata().is_err() => match fs_err::rename(&from, &to) {
+                Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+                renamed => renamed.map(|()| true),
+            },
+            Err(error) => {
+                let error = io::Error::from(error);
+                Err(io::Error::new(error.kind(), format!("cannot rename {} to {}: {error}", from.display(), to.display())))
+            }
+        }
+    }
+
+    /// Removes temporary files whose writers died more than an hour ago.
+    pub fn sweep(&self) -> io::Result<()> {
+        for entry in fs_err::read_dir(&self.dir)? {
+            let entry = entry?;
+            let Ok(metadata) = entry.metadata() else { continue };
+            let is_new = entry.file_name().to_str().is_some_and(|name| name.starts_with(NEW_PREFIX));
+            let old = metadata.modified().is_ok_and(|time| age(time) > Duration::from_secs(3600));
+            if is_new && old && metadata.is_file() {
+                let _ = fs_err::remove_file(entry.path());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How long ago; a time in the future is as old as it is far.
+fn age(time: SystemTime) -> Duration {
+    SystemTime::now().duration_since(time).unwrap_or_else(|early| early.duration())
+}
+
+fn look_at(path: &Path) -> io::Result<Look> {
+    // Not through a symlink, and without waiting for a writer of a FIFO.
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let file = match OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Look::Gone),
+        Err(error) if Errno::from_io_error(&error) == Some(Errno::LOOP) => return Ok(Look::Foreign),
+        Err(error) if Errno::from_io_error(&error) == Some(Errno::NXIO) => return Ok(Look::Foreign),
+        Err(error) => return Err(io::Error::new(error.kind(), format!("{}: {error}", path.display()))),
+    };
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Ok(Look::Foreign);
+    }
+    if metadata.len() > LARGEST_ENTRY {
+        return Ok(Look::Invalid(format!("{} bytes: no request is that large", metadata.len())));
+    }
+    let mut bytes = Vec::with_capacity(512);
+    file.take(LARGEST_ENTRY + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))?;
+    Ok(match serde_json::from_slice::<BuildRequest>(&bytes) {
+        Ok(request) => Look::Request(request, bytes),
+        Err(error) if !error.is_data() && metadata.modified().is_ok_and(|time| age(time) < SETTLING) => Look::Settling,
+        Err(error) => Look::Invalid(error.to_string()),
+    })
+}

@@ -1,0 +1,142 @@
+//! How a request gets into the queue: durable before anybody is told, and in the order of acceptance.
+
+use std::{
+    ffi::OsStr,
+    fs::{File, Permissions},
+    io::{self, ErrorKind, Read, Write},
+    os::unix::fs::{FileExt, PermissionsExt},
+    path::Path,
+    time::SystemTime,
+};
+
+use rustix::{fs::FlockOperation, io::retry_on_intr};
+use tempfile::NamedTempFile;
+
+use super::{BuildRequest, EntryId};
+use crate::home::Home;
+
+/// Temporary names of entries that are being written.
+pub(crate) const NEW_PREFIX: &str = ".new-";
+
+/// Stores `request` and returns its name.
+///
+/// When this returns `Ok`, the entry is on the disk, whole and under its final name. Otherwise nothing is
+/// left that a drain would take (unless one took it before the last step failed). The order of calls:
+/// write, fsync, and under the lock on `.last`: choose the name and rename without overwriting; then fsync
+/// of the directory. Names are given and entries appear under the same lock, so a drain never sees an
+/// entry before an earlier one.
+pub fn put(home: &Home, request: &BuildRequest) -> io::Result<EntryId> {
+    let queue = home.queue();
+    let mut new = tempfile::Builder::new()
+        .prefix(NEW_PREFIX)
+        .permissions(Permissions::from_mode(0o666))
+        .tempfile_in(&queue)
+        .map_err(|error| in_file(&queue, "cannot make a file in it", &error))?;
+    let failed = |what: &str, error: &io::Error| in_file(&queue, what, error);
+    new.write_all(request.to_json().as_bytes()).map_err(|error| failed("cannot write an entry", &error))?;
+    new.as_file().sync_all().map_err(|error| failed("cannot write an entry to the disk", &error))?;
+
+    let id = name_and_rename(home, new)?;
+
+    fs_err::File::open(&queue).and_then(|dir| dir.sync_all()).map_err(|error| {
+        // Not known to be durable: as if it had never been.
+        match fs_err::remove_file(queue.join(id.waiting())) {
+            Ok(()) => failed("cannot make the entry durable", &error),
+            Err(left) => failed(&format!("cannot make build-{id} durable, nor take it back ({left})"), &error),
+        }
+    })?;
+    Ok(id)
+}
+
+/// The step under the lock: the name, and the entry under it.
+fn name_and_rename(home: &Home, mut new: NamedTempFile) -> io::Result<EntryId> {
+    let queue = home.queue();
+    let path = queue.join(".last");
+    let last = File::options()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(&path)
+        .map_err(|error| in_file(&path, "cannot open", &error))?;
+    retry_on_intr(|| rustix::fs::flock(&last, FlockOperation::LockExclusive))
+        .map_err(|error| in_file(&path, "cannot lock", &error.into()))?;
+
+    let now = EntryId::at(SystemTime::now());
+    let mut id = match read_last(&last).and_then(|last| last.next()) {
+        Some(next) => next.max(now.clone()),
+        None => past_all(home, &now)?,
+    };
+    loop {
+        // Whoever set the clock back and lost `.last` as well must not be given a name twice.
+        if is_taken(home, &id) {
+            id = past_all(home, &now)?;
+        }
+        write_last(&last, &id).map_err(|error| in_file(&path, "cannot write", &error))?;
+        match new.persist_noclobber(queue.join(id.waiting())) {
+            Ok(_) => return Ok(id),
+            Err(error) => {
+                new = error.file;
+                match error.error.kind() {
+                    ErrorKind::Interrupted => {}
+                    ErrorKind::AlreadyExists => id = past_all(home, &now)?,
+                    _ => return Err(in_file(&queue, "cannot rename an entry", &error.error)),
+                }
+            }
+        }
+    }
+}
+
+/// The last name given; none if the file is new or damaged.
+fn read_last(file: &File) -> Option<EntryId> {
+    let mut text = String::new();
+    file.take(512).read_to_string(&mut text).ok()?;
+    EntryId::of_waiting(text.strip_suffix('\n')?)
+}
+
+/// In place: it needs no space on a full disk, and a torn write is seen as damage.
+fn write_last(file: &File, id: &EntryId) -> io::Result<()> {
+    let text = format!("{}\n", id.waiting());
+    file.write_all_at(text.as_bytes(), 0)?;
+    file.set_len(text.len() as u64)
+}
+
+/// Past the greatest name in the queue, among the bad ones and in the records, and not before `now`.
+fn past_all(home: &Home, now: &EntryId) -> io::Result<EntryId> {
+    let (queue, builds) = (home.queue(), home.builds());
+    let greatest = greatest_in(&queue, |name| EntryId::of_waiting(name).or_else(|| EntryId::of_claimed(name)))?
+        .max(greatest_in(&queue.join("bad"), EntryId::of_waiting)?)
+        .max(greatest_in(&builds, EntryId::parse)?);
+    Ok(match greatest.and_then(|id| id.next()) {
+        Some(next) => next.max(now.clone()),
+        None => now.clone(),
+    })
+}
+
+fn greatest_in(dir: &Path, read: impl Fn(&str) -> Option<EntryId>) -> io::Result<Option<EntryId>> {
+    let entries = match fs_err::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let mut greatest = None;
+    for entry in entries {
+        let id = entry?.file_name().to_str().and_then(&read);
+        greatest = greatest.max(id.filter(|id| id.next().is_some()));
+    }
+    Ok(greatest)
+}
+
+/// Is the name in use by anything but a waiting entry (which the rename itself will not overwrite)?
+fn is_taken(home: &Home, id: &EntryId) -> bool {
+    let queue = home.queue();
+    [queue.join(id.claimed()), queue.join("bad").join(id.waiting()), home.builds().join(id.as_str())]
+        .iter()
+        .any(|path| path.symlink_metadata().is_ok())
+}
+
+fn in_file(path: &Path, what: &str, error: &io::Error) -> io::Error {
+    let path = path.file_name().unwrap_or(OsStr::new("queue")).to_string_lossy();
+    let path = if path == "queue" { "queue/".to_string() } else { format!("queue/{path}") };
+    io::Error::new(error.kind(), format!("{path}: {what}: {error}"))
+}
