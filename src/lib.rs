@@ -7,9 +7,11 @@
 //! * [`build`]: `build`. Drains the queue, runs each build, keeps its record, writes to the committer.
 //! * [`queue`]: what both sides of the directory `queue/` agree on: the request, the entry, the order.
 //! * [`home`]: where everything is.
+//! * [`durable`]: writing a file that survives a power cut.
 //! * [`text`]: how words from outside are shown in logs.
 
 pub mod build;
+pub mod durable;
 pub mod home;
 pub mod queue;
 pub mod text;

@@ -36,7 +36,10 @@ mod tests {
 
     #[test]
     fn nothing_from_outside_can_end_a_line_or_turn_it() {
-        assert_eq!(printable("a\nb\r\u{1b}[2J\u{2028}\u{202e}x\u{85}"), "a\\nb\\r\\x1b[2J\\u{2028}\\u{202e}x\\u{85}");
+        assert_eq!(
+            printable("a\nb\r\u{1b}[2J\u{2028}\u{202e}x\u{85}"),
+            "a\\nb\\r\\x1b[2J\\u{2028}\\u{202e}x\\u{85}"
+        );
     }
 
     #[test]

@@ -1,3 +1,124 @@
-//! A program to be.
+//! `build`: one pass over the queue, `--threads N` builds at a time; made to be started by cron every minute.
 
-fn main() {}
+use std::{io, path::PathBuf, process::ExitCode, sync::Arc, thread};
+
+use amp_ci::{
+    build::{
+        check,
+        drain::{self, Ci, Event, Over},
+        log,
+        outbox::Outbox,
+        settings::{SettingFlags, Settings},
+        tree::Children,
+        trouble::{Fault, Troubles},
+    },
+    home::Home,
+    queue::Drain,
+};
+use anyhow::Context;
+use clap::Parser;
+use lettre::Address;
+use signal_hook::{
+    consts::{SIGHUP, SIGINT, SIGTERM},
+    iterator::Signals,
+};
+
+/// Build what waits in queue/, oldest first, and write to the committer of what fails
+///
+/// Made for cron: `* * * * * /path/to/amp_ci/build --threads 2`. A second one leaves at once and silently; one
+/// that runs takes new requests as they come, and exits when nothing waits or runs. What it does is in
+/// build.log, what came out in builds/.
+#[derive(Parser)]
+#[command(name = "build", version, after_help = AFTER_HELP)]
+struct Arguments {
+    /// Builds that run at the same time; those of one repository and branch never do
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    threads: u16,
+    /// The installation's directory
+    #[arg(long, value_name = "DIR")]
+    home: Option<PathBuf>,
+    /// Write every script and the output of every build to build.log
+    #[arg(long)]
+    debug: bool,
+    /// Build nothing: look at the installation, say what is wrong and what to do
+    #[arg(long)]
+    check: bool,
+    /// With --check: send a test letter
+    #[arg(long, value_name = "ADDRESS", requires = "check")]
+    mail: Option<Address>,
+    #[command(flatten)]
+    settings: SettingFlags,
+}
+
+const AFTER_HELP: &str = "\
+Exit codes: 0 nothing left to do, or another build is at it; 1 CI itself could not work (build.log and mail to the \
+fallback say why); 2 usage, or a bad setting; 128 + N after signal N, with the builds that ran put back. A failed \
+build is no error of build.
+
+The home is --home DIR, else $AMP_CI_HOME, else the nearest directory above this program that holds both scripts/ and \
+queue/. Every setting is also an environment variable, named in brackets; the launcher `build` reads them from \
+environment.sh in the home. Where mail goes is AMP_CI_SMTP_URL alone (default smtp://localhost:25; smtps://user:pass@host; \
+smtp://host?tls=required; file:///dir writes .eml files).
+
+By hand: `touch queue/hold` pauses; `cp builds/ID/request.json queue/build-$(date +%s.%N)` builds again; `kill PID` of \
+build puts its builds back.";
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let settings = match Settings::read(arguments.settings) {
+        Ok(settings) => settings,
+        Err(error) => {
+            eprintln!("build: {error}");
+            return ExitCode::from(2);
+        }
+    };
+    let done = Home::find(arguments.home.as_deref()).map_err(anyhow::Error::from).and_then(|home| {
+        if arguments.check {
+            return Ok(u8::from(!check::run(&home, &settings, arguments.mail.as_ref())));
+        }
+        build(home, settings, arguments.threads.into(), arguments.debug)
+    });
+    match done {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            eprintln!("build: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn build(home: Home, settings: Settings, threads: usize, debug: bool) -> anyhow::Result<u8> {
+    let Some(drain) = Drain::lock(&home.queue()).context("the queue cannot be used")? else {
+        return Ok(0);
+    };
+    drain.refuse_beside_the_original()?;
+    let outbox =
+        Outbox::new(&home, &settings).map_err(|_| anyhow::anyhow!("AMP_CI_SMTP_URL: cannot be used"))?;
+    let log = log::start(&home.build_log(), debug);
+    let mut troubles = Troubles::recall(&home, &settings, &drain, log.is_ok());
+    let usable = log.and_then(|()| troubles.show()).and_then(|()| fs_err::create_dir_all(home.builds()));
+    if let Err(error) = usable {
+        troubles.tell(&Fault { stage: "the home cannot be written", error }, &drain, &outbox);
+        return Ok(1);
+    }
+    Children::adopt_orphans()?;
+    let ci = Arc::new(Ci::new(home, settings, drain, outbox)?);
+    let (tell, told) = drain::events();
+    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
+    let first = tell.clone();
+    thread::Builder::new().name("signals".to_string()).spawn(move || {
+        let mut signals = signals.forever();
+        if let Some(signal) = signals.next() {
+            let _ = first.send(Event::Signal(signal));
+        }
+        // A second one is meant: what is left, the next build ends.
+        if let Some(signal) = signals.next() {
+            std::process::exit(128 + signal);
+        }
+    })?;
+    Ok(match drain::run(&ci, troubles, threads, (tell, told))? {
+        Over::Drained => 0,
+        Over::Faulty => 1,
+        Over::Signalled(signal) => u8::try_from(128 + signal).map_err(io::Error::other)?,
+    })
+}

@@ -3,7 +3,7 @@
 use std::{
     fs::{File, OpenOptions},
     io::{self, ErrorKind, Read, Write},
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{FileExt, OpenOptionsExt},
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
@@ -13,7 +13,8 @@ use rustix::{
     io::{Errno, retry_on_intr},
 };
 
-use super::{BuildRequest, EntryId, intake::NEW_PREFIX};
+use super::{BuildRequest, EntryId};
+use crate::durable::NEW_PREFIX;
 
 /// No request is larger; a file that is has been put there by mistake and is not read into memory.
 const LARGEST_ENTRY: u64 = 1 << 20;
@@ -28,8 +29,11 @@ const SETTLING: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Drain {
     dir: PathBuf,
-    _lock: File,
+    lock: File,
 }
+
+/// Room for the note in the lock file. Written once in full, so that a note finds room on a full disk.
+const NOTE_ROOM: usize = 4096;
 
 /// An entry that is claimed: `queue/build-<id>.lock`.
 #[derive(Debug)]
@@ -70,13 +74,53 @@ impl Drain {
     /// Takes the lock; none if somebody has it.
     pub fn lock(queue: &Path) -> io::Result<Option<Self>> {
         let path = queue.join(".drain");
-        let lock = fs_err::OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path)?;
-        let lock = lock.into_file();
+        let lock = fs_err::OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
+        // A kernel lock needs no right to write: there may be something to tell on a read-only disk too.
+        let lock = lock.or_else(|error| fs_err::File::open(&path).map_err(|_| error))?.into_file();
         match retry_on_intr(|| rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive)) {
-            Ok(()) => Ok(Some(Self { dir: queue.to_path_buf(), _lock: lock })),
+            Ok(()) => {
+                let drain = Self { dir: queue.to_path_buf(), lock };
+                if drain.lock.metadata()?.len() == 0 {
+                    let _ = drain.set_note("");
+                }
+                Ok(Some(drain))
+            }
             Err(Errno::WOULDBLOCK) => Ok(None),
-            Err(error) => Err(io::Error::new(error.kind(), format!("cannot lock {}: {error}", path.display()))),
+            Err(error) => {
+                Err(io::Error::new(error.kind(), format!("cannot lock {}: {error}", path.display())))
+            }
         }
+    }
+
+    /// The Python original's `build.py` keeps its PID in `queue/lock`: while it lives, the queue is its own.
+    pub fn refuse_beside_the_original(&self) -> io::Result<()> {
+        let lock = std::fs::read_to_string(self.dir.join("lock")).unwrap_or_default();
+        let Some(pid) = lock.lines().next().and_then(|line| line.trim().parse::<u32>().ok()) else {
+            return Ok(());
+        };
+        let command = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let is_original = |word: &[u8]| word == b"build.py" || word.ends_with(b"/build.py");
+        if command.split(|byte| *byte == 0).any(is_original) {
+            let what = format!(
+                "queue/lock names process {pid}, a build.py that still runs: let it end, and take it out of the crontab"
+            );
+            return Err(io::Error::other(what));
+        }
+        Ok(())
+    }
+
+    /// What the last holder of the lock left in its file for the next.
+    pub fn note(&self) -> String {
+        let mut bytes = vec![0; NOTE_ROOM];
+        let read = self.lock.read_at(&mut bytes, 0).unwrap_or(0);
+        String::from_utf8_lossy(&bytes[..read]).trim_end().to_string()
+    }
+
+    /// Leaves a note for the next holder, cut off at 4 KiB. In place: it needs no space.
+    pub fn set_note(&self, note: &str) -> io::Result<()> {
+        let mut bytes = note.as_bytes().to_vec();
+        bytes.resize(NOTE_ROOM, b'\n');
+        self.lock.write_all_at(&bytes, 0)
     }
 
     /// Reads the directory once.
@@ -184,29 +228,20 @@ impl Drain {
             Ok(()) => Ok(true),
             Err(Errno::NOENT | Errno::EXIST) => Ok(false),
             // A file system without that flag: we are the only one who renames here.
-            Err(Errno::INVAL | Errno::NOSYS) if to.symlink_metadata().is_err() => match fs_err::rename(&from, &to) {
-                Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
-                renamed => renamed.map(|()| true),
-            },
+            Err(Errno::INVAL | Errno::NOSYS) if to.symlink_metadata().is_err() => {
+                match fs_err::rename(&from, &to) {
+                    Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+                    renamed => renamed.map(|()| true),
+                }
+            }
             Err(error) => {
                 let error = io::Error::from(error);
-                Err(io::Error::new(error.kind(), format!("cannot rename {} to {}: {error}", from.display(), to.display())))
+                Err(io::Error::new(
+                    error.kind(),
+                    format!("cannot rename {} to {}: {error}", from.display(), to.display()),
+                ))
             }
         }
-    }
-
-    /// Removes temporary files whose writers died more than an hour ago.
-    pub fn sweep(&self) -> io::Result<()> {
-        for entry in fs_err::read_dir(&self.dir)? {
-            let entry = entry?;
-            let Ok(metadata) = entry.metadata() else { continue };
-            let is_new = entry.file_name().to_str().is_some_and(|name| name.starts_with(NEW_PREFIX));
-            let old = metadata.modified().is_ok_and(|time| age(time) > Duration::from_secs(3600));
-            if is_new && old && metadata.is_file() {
-                let _ = fs_err::remove_file(entry.path());
-            }
-        }
-        Ok(())
     }
 }
 
@@ -238,7 +273,9 @@ fn look_at(path: &Path) -> io::Result<Look> {
         .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))?;
     Ok(match serde_json::from_slice::<BuildRequest>(&bytes) {
         Ok(request) => Look::Request(request, bytes),
-        Err(error) if !error.is_data() && metadata.modified().is_ok_and(|time| age(time) < SETTLING) => Look::Settling,
+        Err(error) if !error.is_data() && metadata.modified().is_ok_and(|time| age(time) < SETTLING) => {
+            Look::Settling
+        }
         Err(error) => Look::Invalid(error.to_string()),
     })
 }

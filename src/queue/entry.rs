@@ -120,7 +120,8 @@ mod tests {
 
     #[test]
     fn names_are_ordered_as_the_numbers_they_are() {
-        let sorted = ["0.5", "5.10", "5.9", "05.91", "10.0", "1795346032.441044312", "1795346032.55", "11795346032.0"];
+        let sorted =
+            ["0.5", "5.10", "5.9", "05.91", "10.0", "1795346032.441044312", "1795346032.55", "11795346032.0"];
         for pair in sorted.windows(2) {
             assert!(id(pair[0]) < id(pair[1]), "{} < {}", pair[0], pair[1]);
         }
@@ -129,7 +130,17 @@ mod tests {
 
     #[test]
     fn only_digits_dot_digits_is_a_name() {
-        for no in ["build-", "build-1", "build-1.", "build-.1", "build-1.2.3", "build-1.2~", "build--1.2", "build-1.２", "x1.2"] {
+        for no in [
+            "build-",
+            "build-1",
+            "build-1.",
+            "build-.1",
+            "build-1.2.3",
+            "build-1.2~",
+            "build--1.2",
+            "build-1.２",
+            "x1.2",
+        ] {
             assert_eq!(EntryId::of_waiting(no), None, "{no}");
         }
         assert_eq!(EntryId::of_waiting("build-1.2"), Some(id("1.2")));

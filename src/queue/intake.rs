@@ -13,10 +13,7 @@ use rustix::{fs::FlockOperation, io::retry_on_intr};
 use tempfile::NamedTempFile;
 
 use super::{BuildRequest, EntryId};
-use crate::home::Home;
-
-/// Temporary names of entries that are being written.
-pub(crate) const NEW_PREFIX: &str = ".new-";
+use crate::{durable::NEW_PREFIX, home::Home};
 
 /// Stores `request` and returns its name.
 ///
@@ -42,7 +39,9 @@ pub fn put(home: &Home, request: &BuildRequest) -> io::Result<EntryId> {
         // Not known to be durable: as if it had never been.
         match fs_err::remove_file(queue.join(id.waiting())) {
             Ok(()) => failed("cannot make the entry durable", &error),
-            Err(left) => failed(&format!("cannot make build-{id} durable, nor take it back ({left})"), &error),
+            Err(left) => {
+                failed(&format!("cannot make build-{id} durable, nor take it back ({left})"), &error)
+            }
         }
     })?;
     Ok(id)
@@ -104,9 +103,10 @@ fn write_last(file: &File, id: &EntryId) -> io::Result<()> {
 /// Past the greatest name in the queue, among the bad ones and in the records, and not before `now`.
 fn past_all(home: &Home, now: &EntryId) -> io::Result<EntryId> {
     let (queue, builds) = (home.queue(), home.builds());
-    let greatest = greatest_in(&queue, |name| EntryId::of_waiting(name).or_else(|| EntryId::of_claimed(name)))?
-        .max(greatest_in(&queue.join("bad"), EntryId::of_waiting)?)
-        .max(greatest_in(&builds, EntryId::parse)?);
+    let greatest =
+        greatest_in(&queue, |name| EntryId::of_waiting(name).or_else(|| EntryId::of_claimed(name)))?
+            .max(greatest_in(&queue.join("bad"), EntryId::of_waiting)?)
+            .max(greatest_in(&builds, EntryId::parse)?);
     Ok(match greatest.and_then(|id| id.next()) {
         Some(next) => next.max(now.clone()),
         None => now.clone(),

@@ -56,7 +56,11 @@ impl BuildRequest {
 struct PythonLayout;
 
 impl serde_json::ser::Formatter for PythonLayout {
-    fn begin_object_key<W: ?Sized + std::io::Write>(&mut self, writer: &mut W, first: bool) -> std::io::Result<()> {
+    fn begin_object_key<W: ?Sized + std::io::Write>(
+        &mut self,
+        writer: &mut W,
+        first: bool,
+    ) -> std::io::Result<()> {
         if first { Ok(()) } else { writer.write_all(b", ") }
     }
 
@@ -158,6 +162,9 @@ fn is_plain_name(text: &str) -> bool {
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
 }
 
+/// What git reserves for its own lock files, in this spelling only.
+const LOCK_FILE: &str = ".lock";
+
 /// git-check-ref-format(1), and the ref is full: `refs/` and something.
 fn is_full_ref(text: &str) -> bool {
     let forbidden = |c: char| c.is_ascii_control() || " ~^:?*[\\".contains(c);
@@ -166,7 +173,9 @@ fn is_full_ref(text: &str) -> bool {
         && !text.contains("@{")
         && !text.ends_with('.')
         && !text.contains(forbidden)
-        && text.split('/').all(|part| !part.is_empty() && !part.starts_with('.') && !part.ends_with(".lock"))
+        && text
+            .split('/')
+            .all(|part| !part.is_empty() && !part.starts_with('.') && !part.ends_with(LOCK_FILE))
 }
 
 impl GitRef {
@@ -195,11 +204,8 @@ pub struct CommitterName(String);
 
 impl From<&str> for CommitterName {
     fn from(text: &str) -> Self {
-        let name: String = text
-            .chars()
-            .take(200)
-            .map(|c| if is_unprintable(c) || c == '\t' { ' ' } else { c })
-            .collect();
+        let name: String =
+            text.chars().take(200).map(|c| if is_unprintable(c) || c == '\t' { ' ' } else { c }).collect();
         match name.trim() {
             "" | "<nil>" => Self("committer".to_string()),
             _ => Self(name),

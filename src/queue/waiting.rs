@@ -29,7 +29,7 @@ impl Waiting {
 
     /// Takes out the oldest entry that may run, or has to be looked at to know. What becomes of it is told
     /// by [`occupy`](Self::occupy) or [`pass`](Self::pass), or by nothing when it is no request.
-    pub fn next(&mut self) -> Option<EntryId> {
+    pub fn take(&mut self) -> Option<EntryId> {
         let ready_first = match (self.ready.first_key_value(), self.unread.first()) {
             (Some((ready, _)), Some(unread)) => ready < unread,
             (ready, _) => ready.is_some(),
@@ -52,9 +52,9 @@ impl Waiting {
     }
 
     /// An entry was looked at and has to wait for its lane.
-    pub fn pass(&mut self, id: EntryId, lane: Lane) {
+    pub fn pass(&mut self, id: EntryId, lane: &Lane) {
         self.passed.entry(lane.clone()).or_default().insert(id);
-        self.offer(&lane);
+        self.offer(lane);
     }
 
     /// A build of this lane starts.
@@ -114,13 +114,13 @@ mod tests {
     fn start(waiting: &mut Waiting, slots: usize, lanes: &HashMap<EntryId, Lane>) -> Vec<EntryId> {
         let mut started = Vec::new();
         while started.len() < slots {
-            let Some(id) = waiting.next() else { break };
+            let Some(id) = waiting.take() else { break };
             let lane = &lanes[&id];
             if waiting.may_start(&id, lane) {
                 waiting.occupy(lane.clone());
                 started.push(id);
             } else {
-                waiting.pass(id, lane.clone());
+                waiting.pass(id, lane);
             }
         }
         started
@@ -129,8 +129,9 @@ mod tests {
     #[test]
     fn one_lane_runs_one_at_a_time_and_in_order_while_others_run_beside_it() {
         let (a, b) = (lane("a", "main"), lane("b", "main"));
-        let lanes: HashMap<_, _> =
-            [("1.0", &a), ("2.0", &a), ("3.0", &a), ("4.0", &b), ("5.0", &b)].map(|(i, l)| (id(i), l.clone())).into();
+        let lanes: HashMap<_, _> = [("1.0", &a), ("2.0", &a), ("3.0", &a), ("4.0", &b), ("5.0", &b)]
+            .map(|(i, l)| (id(i), l.clone()))
+            .into();
         let mut waiting = Waiting::default();
         lanes.keys().cloned().for_each(|id| waiting.add(id));
         assert_eq!(start(&mut waiting, 4, &lanes), [id("1.0"), id("4.0")]);

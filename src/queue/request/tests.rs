@@ -11,7 +11,9 @@ fn repository_names_are_harmless_everywhere() {
     for good in ["amp_mgms", "a", "A-b.c_1", &repeated("x", 100)] {
         assert!(good.parse::<Repository>().is_ok(), "{good}");
     }
-    for bad in ["", ".", "..", ".git", "-x", "../x", "a/b", "a b", "a;b", "$(x)", "é", "a\n", &repeated("x", 101)] {
+    for bad in
+        ["", ".", "..", ".git", "-x", "../x", "a/b", "a b", "a;b", "$(x)", "é", "a\n", &repeated("x", 101)]
+    {
         assert!(bad.parse::<Repository>().is_err(), "{bad}");
     }
 }
@@ -80,7 +82,18 @@ fn names_and_addresses_are_never_a_reason_to_lose_a_build() {
     assert_eq!(CommitterName::from(&*repeated("é", 300)).as_str().chars().count(), 200);
     assert_eq!(CommitterEmail::from("who@example.org").as_str(), "who@example.org");
     let long = format!("{}@{}.org", repeated("a", 60), repeated("b.", 100));
-    for none in ["", "<nil>", "who", "who@", "a@b\r\nBcc: c@d.e", "\"a b\"@c.d", "a@[127.0.0.1]", "é@x.org", "<a@b.c>", &long] {
+    for none in [
+        "",
+        "<nil>",
+        "who",
+        "who@",
+        "a@b\r\nBcc: c@d.e",
+        "\"a b\"@c.d",
+        "a@[127.0.0.1]",
+        "é@x.org",
+        "<a@b.c>",
+        &long,
+    ] {
         assert_eq!(CommitterEmail::from(none).as_str(), "", "{none}");
     }
 }

@@ -1,0 +1,228 @@
+//! `build --check`: looks at the whole installation without building, and says what is wrong and what to do.
+
+use std::{
+    io::{self, Write},
+    os::unix::fs::MetadataExt,
+    path::Path,
+    process::{Command, Stdio},
+    time::SystemTime,
+};
+
+use lettre::Address;
+
+use super::{
+    letter::{self, Draft},
+    outbox::Outbox,
+    placeholder,
+    settings::{MailUrl, Settings, host_name},
+    workspace::WorkDir,
+};
+use crate::{home::Home, queue::EntryId};
+
+/// Prints a line per finding; true if nothing is wrong.
+pub fn run(home: &Home, settings: &Settings, test_letter_to: Option<&Address>) -> bool {
+    let mut findings = Findings::default();
+    findings.directories(home);
+    Findings::settings(settings);
+    findings.chunks(home);
+    findings.programs();
+    findings.work_dir(home, settings);
+    findings.mail(home, settings, test_letter_to);
+    match findings.wrong {
+        0 => say("all is well"),
+        1 => say("one thing is wrong"),
+        wrong => say(&format!("{wrong} things are wrong")),
+    }
+    findings.wrong == 0
+}
+
+#[derive(Default)]
+struct Findings {
+    wrong: usize,
+}
+
+fn say(line: &str) {
+    // Whoever closed the pipe has seen enough.
+    let _ = writeln!(io::stdout(), "{line}");
+}
+
+fn ok(what: &str) {
+    say(&format!("ok      {what}"));
+}
+
+fn note(what: &str) {
+    say(&format!("note    {what}"));
+}
+
+impl Findings {
+    fn wrong(&mut self, what: &str) {
+        self.wrong += 1;
+        say(&format!("WRONG   {what}"));
+    }
+
+    fn directories(&mut self, home: &Home) {
+        let before = self.wrong;
+        ok(&format!("home {}", home.dir().display()));
+        for (dir, must_exist) in [
+            (home.dir().to_path_buf(), true),
+            (home.queue(), true),
+            (home.builds(), false),
+            (home.outbox(), false),
+        ] {
+            match dir.metadata() {
+                Err(error) if must_exist || error.kind() != io::ErrorKind::NotFound => {
+                    self.wrong(&format!("{}: {error}; make it, or give the right --home", dir.display()));
+                }
+                Err(_) => {}
+                Ok(metadata) => self.owner_and_mode(&dir, &metadata),
+            }
+        }
+        for log in [home.build_log(), home.dir().join("webhook.log")] {
+            if let Ok(metadata) = log.metadata() {
+                self.owner_and_mode(&log, &metadata);
+            }
+        }
+        let environment = home.dir().join("environment.sh");
+        match environment.metadata() {
+            Ok(metadata) if metadata.mode() & 0o007 != 0 => {
+                note("environment.sh holds the secret and others can read it: chmod 600 environment.sh");
+            }
+            Ok(_) => {}
+            Err(_) => {
+                note("there is no environment.sh: the settings are the defaults; see environment.sh-sample");
+            }
+        }
+        if home.queue().join("hold").exists() {
+            note("queue/hold exists: nothing is built until it is removed");
+        }
+        if self.wrong == before {
+            ok("queue, builds, outbox and logs are ours");
+        }
+    }
+
+    fn owner_and_mode(&mut self, path: &Path, metadata: &std::fs::Metadata) {
+        let user = rustix::process::geteuid().as_raw();
+        let owner = metadata.uid();
+        if owner != user {
+            self.wrong(&format!(
+                "{} belongs to user {owner}, and this is user {user}: webhookd, queue_build and build run as one user (chown -R)",
+                path.display()
+            ));
+        }
+        if metadata.mode() & 0o002 != 0 {
+            self.wrong(&format!("{} can be written by everybody: chmod o-w", path.display()));
+        }
+        if metadata.is_dir() && tempfile::tempfile_in(path).is_err() {
+            self.wrong(&format!("{} cannot be written: is the disk full or read-only?", path.display()));
+        }
+    }
+
+    fn settings(settings: &Settings) {
+        let Settings { git_base, mail_from, mail_fallback, timeout, keep, log_limit, .. } = settings;
+        ok(&format!(
+            "settings: clones from {git_base}; mail from {mail_from}, fallback {mail_fallback}; limit {timeout}; \
+             {keep} builds kept, {log_limit} bytes of output each"
+        ));
+    }
+
+    fn chunks(&mut self, home: &Home) {
+        let entries = match fs_err::read_dir(home.scripts()) {
+            Ok(entries) => entries,
+            Err(error) => return self.wrong(&format!("{error}; the chunks belong there")),
+        };
+        let mut names: Vec<String> = entries
+            .flatten()
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .filter(|name| {
+                ["checkout_repos", "build_packages", "distribute_"]
+                    .iter()
+                    .any(|chunk| name.starts_with(chunk))
+            })
+            .collect();
+        names.sort_unstable();
+        if names.is_empty() {
+            return self.wrong("scripts/ holds no chunk (checkout_repos, build_packages, distribute_<branch>): every build is skipped");
+        }
+        for chunk in ["checkout_repos", "build_packages"] {
+            if !names.iter().any(|name| name.starts_with(chunk)) {
+                self.wrong(&format!(
+                    "scripts/ holds neither {chunk} nor any {chunk}_<branch>: no build can run"
+                ));
+            }
+        }
+        for name in &names {
+            match fs_err::read(home.scripts().join(name)) {
+                Err(error) => self.wrong(&error.to_string()),
+                Ok(chunk) => {
+                    for word in placeholder::mistyped(&chunk) {
+                        self.wrong(&format!(
+                            "scripts/{name}: {word} is no placeholder; bash will see it as it is"
+                        ));
+                    }
+                }
+            }
+        }
+        ok(&format!("chunks: {}", names.join(", ")));
+    }
+
+    fn programs(&mut self) {
+        for program in ["/bin/bash", "git"] {
+            let found =
+                Command::new(program).arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).status();
+            match found {
+                Ok(_) => ok(&format!("{program} is there")),
+                Err(error) => {
+                    self.wrong(&format!("{program}: {error}; install it, or mend PATH (cron's is short)"));
+                }
+            }
+        }
+    }
+
+    fn work_dir(&mut self, home: &Home, settings: &Settings) {
+        match WorkDir::open(&settings.work_dir, home) {
+            Err(error) => self.wrong(&format!("{error}; AMP_CI_WORK_DIR names another")),
+            Ok(work_dir) if tempfile::tempdir_in(work_dir.path()).is_err() => {
+                self.wrong(&format!(
+                    "no directory can be made in {}: is it full or read-only?",
+                    work_dir.path().display()
+                ));
+            }
+            Ok(work_dir) => ok(&format!("builds run below {}", work_dir.path().display())),
+        }
+    }
+
+    fn mail(&mut self, home: &Home, settings: &Settings, test_letter_to: Option<&Address>) {
+        let Ok(outbox) = Outbox::new(home, settings) else {
+            return self.wrong("AMP_CI_SMTP_URL cannot be used (the value is not shown)");
+        };
+        let what = match &settings.mail {
+            MailUrl::Directory(dir) => format!("letters are written to {}", dir.display()),
+            MailUrl::Smtp(_) => "the mail server lets us in".to_string(),
+        };
+        match outbox.try_server() {
+            Ok(()) => ok(&what),
+            Err(why) => self.wrong(&format!("mail: {why}; AMP_CI_SMTP_URL says where mail goes")),
+        }
+        let waiting = outbox.waiting();
+        if waiting > 0 {
+            note(&format!("{waiting} letters wait in outbox/; build.log says why"));
+        }
+        let Some(address) = test_letter_to else { return };
+        let now = SystemTime::now();
+        let letter = letter::write(
+            Draft {
+                stem: format!("test-{}", EntryId::at(now)),
+                to: address,
+                subject: format!("AMP CI test letter from {}", host_name()),
+                text: format!("amp_ci in {} on {} can send mail.\n", home.dir().display(), host_name()),
+                build: None,
+                date: now,
+            },
+            settings,
+        );
+        match outbox.send_unstored(&letter) {
+            Ok(()) => ok(&format!("a test letter to {address} was accepted")),
+            Err(why) => self.wrong(&format!("the test letter to {address} was not accepted: {why}")),
+        }
+    }
+}

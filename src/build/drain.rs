@@ -1,0 +1,428 @@
+//! The drain: takes entries in order, as many at a time as there are slots, until nothing waits or runs.
+
+use std::{
+    collections::{HashMap, HashSet},
+    io,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc, OnceLock,
+        mpsc::{Receiver, RecvTimeoutError, Sender, channel},
+    },
+    thread,
+    time::{Duration, SystemTime},
+};
+
+use super::{
+    letter::{self, Draft},
+    one_build::{self, Done},
+    outbox::{Outbox, Postman},
+    process::Stop,
+    record::Record,
+    recovery, retention,
+    settings::{Settings, host_name},
+    tree::Children,
+    trouble::{Fault, Troubles},
+    watch,
+    workspace::WorkDir,
+};
+use crate::{
+    durable,
+    home::Home,
+    queue::{Claimed, Drain, EntryId, Lane, drain::Look, waiting::Waiting},
+};
+
+/// How often we look ourselves where the kernel does not tell.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// So many builds finish between two looks at what can be removed.
+const SWEEP_EVERY: usize = 100;
+
+/// What every build needs.
+#[derive(Debug)]
+pub struct Ci {
+    /// Where everything is.
+    pub home: Home,
+    /// As they were at start.
+    pub settings: Settings,
+    /// The right to take entries.
+    pub drain: Drain,
+    /// Told when builds are to end.
+    pub stop: Stop,
+    /// Our own child processes.
+    pub children: Children,
+    /// Where letters go.
+    pub outbox: Outbox,
+    work_dir: OnceLock<WorkDir>,
+}
+
+/// What happens while the drain runs.
+#[derive(Debug)]
+pub enum Event {
+    /// An entry has appeared.
+    Arrived(EntryId),
+    /// Events were lost: look again.
+    QueueUnclear,
+    /// The kernel tells nothing any more.
+    WatchLost,
+    /// The file `hold` has come or gone.
+    HoldChanged,
+    /// A build is over.
+    Finished(EntryId, Done),
+    /// The round of mail of this number is over.
+    MailDone(usize),
+    /// Told to stop by a signal.
+    Signal(i32),
+}
+
+/// Why the drain is over.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Over {
+    /// Nothing waits or runs.
+    Drained,
+    /// The machine is at fault.
+    Faulty,
+    /// A signal.
+    Signalled(i32),
+}
+
+impl Ci {
+    /// With the queue's lock held, nothing begun.
+    pub fn new(home: Home, settings: Settings, drain: Drain, outbox: Outbox) -> io::Result<Self> {
+        let (stop, children, work_dir) = (Stop::new()?, Children::default(), OnceLock::new());
+        Ok(Self { home, settings, drain, stop, children, outbox, work_dir })
+    }
+
+    /// Where workspaces are made: resolved once, and refused if it is not safe.
+    pub fn work_dir(&self) -> Result<&WorkDir, Fault> {
+        if let Some(work_dir) = self.work_dir.get() {
+            return Ok(work_dir);
+        }
+        let opened = WorkDir::open(&self.settings.work_dir, &self.home);
+        let opened = opened.map_err(Fault::at("there is no work directory"))?;
+        Ok(self.work_dir.get_or_init(|| opened))
+    }
+
+    /// Moves a claimed entry to `bad/` and tells the fallback.
+    pub fn reject_claimed(&self, id: &EntryId, why: &str) -> io::Result<()> {
+        self.rejected(id, why, self.drain.reject_claimed(id, why)?)
+    }
+
+    fn reject(&self, id: &EntryId, why: &str) -> io::Result<()> {
+        self.rejected(id, why, self.drain.reject(id, why)?)
+    }
+
+    fn rejected(&self, id: &EntryId, why: &str, name: Option<String>) -> io::Result<()> {
+        let Some(name) = name else { return Ok(()) };
+        let why = crate::text::printable(why);
+        tracing::error!("queue/build-{id} is now queue/bad/{name}: {why}");
+        let letter = letter::write(
+            Draft {
+                stem: format!("bad-{name}"),
+                to: &self.settings.mail_fallback,
+                subject: format!("AMP CI: {name} is no request that can be built"),
+                text: format!(
+                    "queue/{name} in {} on {} was moved to queue/bad/:\n\n    {why}\n\nNothing of it was built. Mended, it can \
+                     be moved back into queue/.\n",
+                    self.home.dir().display(),
+                    host_name()
+                ),
+                build: None,
+                date: SystemTime::now(),
+            },
+            &self.settings,
+        );
+        self.outbox.put(&letter)
+    }
+}
+
+/// A channel for events: whoever watches signals needs its end before the drain runs.
+pub fn events() -> (Sender<Event>, Receiver<Event>) {
+    channel()
+}
+
+/// Drains the queue, `threads` builds at a time.
+pub fn run(
+    ci: &Arc<Ci>,
+    troubles: Troubles,
+    threads: usize,
+    events: (Sender<Event>, Receiver<Event>),
+) -> io::Result<Over> {
+    let postman = Postman::start(ci.outbox.clone())?;
+    let (tell, told) = events;
+    let watched = watch::start(&ci.home.queue(), tell.clone()).is_ok();
+    let mut run = Run {
+        ci: Arc::clone(ci),
+        troubles,
+        threads,
+        tell,
+        postman,
+        watched,
+        waiting: Waiting::default(),
+        running: HashMap::new(),
+        settling: Vec::new(),
+        set_aside: HashSet::new(),
+        over: None,
+        finished: 0,
+        last_mail: LastMail::NotYet,
+    };
+    let over = run.drain(&told);
+    ci.children.end_orphans();
+    let trouble = run.troubles.settle(&ci.drain);
+    Ok(if over == Over::Drained && trouble { Over::Faulty } else { over })
+}
+
+/// The round of mail before the end; it has the number of builds finished before it.
+#[derive(Debug, PartialEq, Eq)]
+enum LastMail {
+    NotYet,
+    Asked,
+    Done,
+}
+
+struct Run {
+    ci: Arc<Ci>,
+    troubles: Troubles,
+    threads: usize,
+    tell: Sender<Event>,
+    postman: Postman,
+    watched: bool,
+    waiting: Waiting,
+    running: HashMap<EntryId, Lane>,
+    /// Looked at while they may still be being written.
+    settling: Vec<EntryId>,
+    /// Looked at, and nothing that could be built now.
+    set_aside: HashSet<EntryId>,
+    over: Option<Over>,
+    finished: usize,
+    last_mail: LastMail,
+}
+
+impl Run {
+    fn drain(&mut self, told: &Receiver<Event>) -> Over {
+        let begun = self.begin();
+        self.or_fault(begun);
+        loop {
+            self.start_builds();
+            if self.running.is_empty() {
+                self.ci.children.end_orphans();
+                if self.is_over() {
+                    return self.over.take().unwrap_or(Over::Drained);
+                }
+            }
+            let event = if self.watched && self.settling.is_empty() {
+                told.recv().map_err(|_| RecvTimeoutError::Disconnected)
+            } else {
+                told.recv_timeout(LOOK)
+            };
+            match event {
+                Ok(event) => self.handle(event),
+                Err(_) => self.look_again(),
+            }
+            // Many that arrive together are sorted before the first is started.
+            while let Ok(event) = told.try_recv() {
+                self.handle(event);
+            }
+        }
+    }
+
+    /// What an earlier run left, and what waits.
+    fn begin(&mut self) -> Result<(), Fault> {
+        let listing = self.ci.drain.list().map_err(Fault::at("the queue cannot be read"))?;
+        recovery::recover(&self.ci, &listing)?;
+        durable::sweep(&self.ci.home.queue());
+        durable::sweep(&self.ci.home.outbox());
+        self.list()
+    }
+
+    fn handle(&mut self, event: Event) {
+        match event {
+            Event::Arrived(id) => {
+                self.set_aside.remove(&id);
+                self.waiting.add(id);
+            }
+            Event::QueueUnclear => self.look_again(),
+            Event::WatchLost => self.watched = false,
+            Event::Finished(id, done) => self.finish(&id, done),
+            Event::MailDone(round) if round == self.finished => self.last_mail = LastMail::Done,
+            // What a change of hold means is seen before the next build is started.
+            Event::MailDone(_) | Event::HoldChanged => {}
+            Event::Signal(signal) => {
+                tracing::info!("signal {signal}: the builds that run are ended and put back");
+                self.over = Some(Over::Signalled(signal));
+                self.ci.stop.tell();
+            }
+        }
+    }
+
+    fn finish(&mut self, id: &EntryId, done: Done) {
+        if let Some(lane) = self.running.remove(id) {
+            self.waiting.release(&lane);
+        }
+        self.finished += 1;
+        if self.finished.is_multiple_of(SWEEP_EVERY) {
+            self.sweep();
+        }
+        self.postman.pass();
+        self.last_mail = LastMail::NotYet;
+        if let Done::Fault(fault) = done {
+            self.or_fault(Err(fault));
+        }
+    }
+
+    /// Is there nothing left to do? Sees to the last mail first, and looks at the queue once more.
+    fn is_over(&mut self) -> bool {
+        let nothing_starts = self.over.is_some() || self.ci.drain.is_held();
+        let something_waits = !self.waiting.is_empty() || !self.settling.is_empty();
+        if something_waits && !nothing_starts {
+            return false;
+        }
+        if matches!(self.over, Some(Over::Signalled(_))) {
+            return true;
+        }
+        match self.last_mail {
+            LastMail::NotYet => {
+                if self.finished > 0 {
+                    self.sweep();
+                }
+                let (tell, round) = (self.tell.clone(), self.finished);
+                self.postman.pass_then(move || _ = tell.send(Event::MailDone(round)));
+                self.last_mail = LastMail::Asked;
+                false
+            }
+            LastMail::Asked => false,
+            LastMail::Done if nothing_starts => true,
+            LastMail::Done => {
+                self.look_again();
+                self.waiting.is_empty() || self.over.is_some()
+            }
+        }
+    }
+
+    fn sweep(&self) {
+        if let Err(error) = retention::sweep(&self.ci.home, self.ci.settings.keep) {
+            tracing::warn!("old records stay: {error}");
+        }
+    }
+
+    fn look_again(&mut self) {
+        for id in std::mem::take(&mut self.settling) {
+            self.waiting.add(id);
+        }
+        let listed = self.list();
+        self.or_fault(listed);
+    }
+
+    fn list(&mut self) -> Result<(), Fault> {
+        let listing = self.ci.drain.list().map_err(Fault::at("the queue cannot be read"))?;
+        for id in listing.waiting {
+            if !self.set_aside.contains(&id) {
+                self.waiting.add(id);
+            }
+        }
+        Ok(())
+    }
+
+    fn or_fault(&mut self, result: Result<(), Fault>) {
+        if let Err(fault) = result {
+            self.troubles.tell(&fault, &self.ci.drain, &self.ci.outbox);
+            self.over.get_or_insert(Over::Faulty);
+        }
+    }
+
+    /// Fills the free slots.
+    fn start_builds(&mut self) {
+        while self.over.is_none() && self.running.len() < self.threads && !self.ci.drain.is_held() {
+            let Some(id) = self.waiting.take() else { return };
+            let started = self.start(id);
+            self.or_fault(started);
+        }
+    }
+
+    /// Looks at an entry and starts its build, if it is one and may run.
+    fn start(&mut self, id: EntryId) -> Result<(), Fault> {
+        const QUEUE: &str = "the queue cannot be worked on";
+        let ci = Arc::clone(&self.ci);
+        let look = match ci.drain.look(&id) {
+            Ok(look) => look,
+            Err(error) => {
+                // It stays; the others go on.
+                let fault = Fault { stage: "an entry in queue/ cannot be opened", error };
+                self.troubles.tell(&fault, &ci.drain, &ci.outbox);
+                self.set_aside.insert(id);
+                return Ok(());
+            }
+        };
+        let request = match look {
+            Look::Request(request, _) => request,
+            Look::Gone | Look::Foreign => {
+                self.set_aside.insert(id);
+                return Ok(());
+            }
+            Look::Settling => {
+                self.settling.push(id);
+                return Ok(());
+            }
+            Look::Invalid(why) => return ci.reject(&id, &why).map_err(Fault::at(QUEUE)),
+        };
+        if self.running.contains_key(&id) {
+            // Of the same name as one that runs: looked at again when that has its record.
+            self.waiting.pass(id, &request.lane());
+            return Ok(());
+        }
+        if Record::of(&ci.home, &id).is_final() {
+            return ci
+                .reject(&id, "a build of this name is finished: give it another name")
+                .map_err(Fault::at(QUEUE));
+        }
+        let lane = request.lane();
+        if !self.waiting.may_start(&id, &lane) {
+            self.waiting.pass(id, &lane);
+            return Ok(());
+        }
+        if !ci.drain.claim(&id).map_err(Fault::at(QUEUE))? {
+            self.set_aside.insert(id);
+            return Ok(());
+        }
+        // What counts is what was claimed: it may have been written again since we looked.
+        let entry = match ci.drain.look_at_claimed(&id) {
+            Ok(Look::Request(request, bytes)) if request.lane() == lane => {
+                Claimed { id: id.clone(), request, bytes }
+            }
+            _ => {
+                ci.drain.put_back(&id).map_err(Fault::at(QUEUE))?;
+                self.settling.push(id);
+                return Ok(());
+            }
+        };
+        tracing::info!(
+            "Submitting {id} {} {} {} for {}",
+            entry.request.repository,
+            entry.request.git_ref,
+            entry.request.commit_id,
+            entry.request.committer_name.as_str()
+        );
+        self.spawn(entry, lane)
+    }
+
+    fn spawn(&mut self, entry: Claimed, lane: Lane) -> Result<(), Fault> {
+        let (ci, tell, id) = (Arc::clone(&self.ci), self.tell.clone(), entry.id.clone());
+        let thread =
+            thread::Builder::new().name(format!("build {id}")).stack_size(256 << 10).spawn(move || {
+                let done =
+                    catch_unwind(AssertUnwindSafe(|| one_build::run(&ci, &entry))).unwrap_or_else(|_| {
+                        Done::Fault(Fault {
+                            stage: "a build met a mistake in amp_ci",
+                            error: io::Error::other("see stderr"),
+                        })
+                    });
+                let _ = tell.send(Event::Finished(entry.id, done));
+            });
+        if let Err(error) = thread {
+            self.ci.drain.put_back(&id).map_err(Fault::at("the queue cannot be worked on"))?;
+            return Err(Fault { stage: "no thread can be started", error });
+        }
+        self.waiting.occupy(lane.clone());
+        self.running.insert(id, lane);
+        Ok(())
+    }
+}

@@ -1,0 +1,87 @@
+//! How a build came out: a value, never an error of ours.
+
+use std::{os::unix::process::ExitStatusExt, process::ExitStatus};
+
+use serde::{Deserialize, Serialize};
+
+/// How the script ended, as Python counts it: an exit code, or minus the number of the signal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Rc(i32);
+
+impl From<ExitStatus> for Rc {
+    fn from(status: ExitStatus) -> Self {
+        Self(status.code().or_else(|| status.signal().map(|signal| -signal)).unwrap_or(-1))
+    }
+}
+
+impl std::fmt::Display for Rc {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Rc {
+    /// Exit code 0?
+    pub fn is_success(self) -> bool {
+        self.0 == 0
+    }
+}
+
+/// The final word on a build.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Exit code 0.
+    Succeeded,
+    /// Any other exit code, or a signal.
+    Failed,
+    /// Ended by us after its limit.
+    TimedOut,
+    /// No chunk is meant for it.
+    Skipped,
+    /// CI could not do it, and another try will not mend that.
+    Error,
+}
+
+/// A verdict: the outcome with what belongs to it. Invalid combinations cannot be written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// The script ran to its end.
+    Ran(Rc),
+    /// The script was ended; the reason is a phrase that goes on after "The script was".
+    TimedOut(Rc, String),
+    /// Nothing ran, and nobody needs to hear of it.
+    Skipped(String),
+    /// Nothing ran, or what ran says nothing.
+    Error(String),
+}
+
+impl Verdict {
+    /// The outcome.
+    pub fn outcome(&self) -> Outcome {
+        match self {
+            Self::Ran(rc) if rc.is_success() => Outcome::Succeeded,
+            Self::Ran(_) => Outcome::Failed,
+            Self::TimedOut(..) => Outcome::TimedOut,
+            Self::Skipped(_) => Outcome::Skipped,
+            Self::Error(_) => Outcome::Error,
+        }
+    }
+
+    /// The exit code, if something ran.
+    pub fn rc(&self) -> Option<Rc> {
+        match self {
+            Self::Ran(rc) | Self::TimedOut(rc, _) => Some(*rc),
+            Self::Skipped(_) | Self::Error(_) => None,
+        }
+    }
+
+    /// The reason, where an exit code does not say it.
+    pub fn reason(&self) -> Option<&str> {
+        match self {
+            Self::Ran(_) => None,
+            Self::TimedOut(_, reason) | Self::Skipped(reason) | Self::Error(reason) => Some(reason),
+        }
+    }
+}

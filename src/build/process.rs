@@ -1,0 +1,288 @@
+//! Running a script: what starts it, what follows its output, what says how it ended.
+
+use std::{
+    env,
+    ffi::OsString,
+    io,
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::process::CommandExt,
+    },
+    path::Path,
+    process::{Child, Command, ExitStatus, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, eventfd, poll},
+    io::{Errno, retry_on_intr},
+    pipe::{PipeFlags, fcntl_setpipe_size, pipe_with},
+    process::{Pid, PidfdFlags, Signal, pidfd_open},
+};
+
+use super::{
+    output::OutputLog,
+    tree::{Children, MARK, Tree},
+};
+
+/// Between SIGTERM and SIGKILL.
+pub const GRACE: Duration = Duration::from_secs(10);
+
+/// Room in the pipe, so that a build that writes fast seldom waits for us.
+const PIPE_SIZE: usize = 256 << 10;
+
+/// Told once, seen by every build that runs: end now.
+#[derive(Debug)]
+pub struct Stop(OwnedFd);
+
+/// What is started.
+#[derive(Debug)]
+pub struct Script<'a> {
+    /// `build.sh`, absolute.
+    pub path: &'a Path,
+    /// The fresh directory that it runs in.
+    pub workspace: &'a Path,
+    /// What the build adds to the inherited environment.
+    pub variables: &'a [(&'a str, &'a str)],
+    /// What its processes are recognised by.
+    pub mark: &'a str,
+}
+
+/// A script that runs. Dropping it without following it to its end leaves the process alone.
+#[derive(Debug)]
+pub struct Running {
+    child: Child,
+    ended: OwnedFd,
+    output: OwnedFd,
+    tree: Tree,
+}
+
+/// How a script's run was over.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// By itself.
+    Exited(ExitStatus),
+    /// By us, when its time was up.
+    TimedOut(ExitStatus),
+    /// By us, because we were told to stop.
+    Stopped,
+}
+
+impl Stop {
+    /// Not told yet.
+    pub fn new() -> io::Result<Self> {
+        Ok(Self(eventfd(0, rustix::event::EventfdFlags::CLOEXEC)?))
+    }
+
+    /// Tells everybody.
+    pub fn tell(&self) {
+        let _ = retry_on_intr(|| rustix::io::write(&self.0, &1_u64.to_ne_bytes()));
+    }
+}
+
+/// Starts the script: a process group of its own, nothing on stdin, both streams in one pipe, which keeps
+/// their order.
+pub fn start(script: &Script, children: &Children) -> io::Result<Running> {
+    let failed = |what: &str, error: io::Error| io::Error::new(error.kind(), format!("{what}: {error}"));
+    let (output, write_end) =
+        pipe_with(PipeFlags::CLOEXEC).map_err(|error| failed("cannot make a pipe", error.into()))?;
+    // Not granted past a user's share of pipe memory; a smaller pipe works as well.
+    let _ = fcntl_setpipe_size(&output, PIPE_SIZE);
+    rustix::io::ioctl_fionbio(&output, true).map_err(|error| failed("cannot make a pipe", error.into()))?;
+
+    let mut command = Command::new("/bin/bash");
+    command
+        .arg(script.path)
+        .current_dir(script.workspace)
+        .env_clear()
+        .envs(inherited_environment())
+        .envs(script.variables.iter().copied())
+        .env(MARK, script.mark)
+        .env("GIT_TERMINAL_PROMPT", "0")
+        .process_group(0)
+        .stdin(Stdio::null())
+        .stdout(write_end.try_clone()?)
+        .stderr(write_end);
+    let child = children.spawn(&mut command).map_err(|error| failed("cannot start /bin/bash", error))?;
+    // Our copies of the write end go with it.
+    drop(command);
+    let pid = child.id().cast_signed();
+    let ended = Pid::from_raw(pid)
+        .ok_or(Errno::SRCH)
+        .and_then(|pid| pidfd_open(pid, PidfdFlags::empty()))
+        .map_err(|error| failed("cannot watch a process", error.into()));
+    let mut running =
+        Running { child, ended: output.try_clone()?, output, tree: Tree::new(script.mark, Some(pid)) };
+    match ended {
+        Ok(ended) => {
+            running.ended = ended;
+            Ok(running)
+        }
+        Err(error) => {
+            running.end_all(children)?;
+            Err(error)
+        }
+    }
+}
+
+/// `build`'s own environment without secrets and settings: PATH, proxies, JAVA_HOME and the like remain.
+fn inherited_environment() -> impl Iterator<Item = (OsString, OsString)> {
+    env::vars_os().filter(|(name, _)| {
+        let name = name.as_encoded_bytes();
+        !name.starts_with(b"SECRET") && !name.starts_with(b"AMP_CI_")
+    })
+}
+
+impl Running {
+    /// The script's process, which leads its group.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Follows the script to its end: its output goes to `log` as it comes, and when it is over nothing of
+    /// it is left. An error is ours (the output cannot be kept); the script has been ended then.
+    pub fn follow(
+        mut self,
+        log: &mut OutputLog,
+        deadline: Option<Instant>,
+        stop: &Stop,
+        children: &Children,
+    ) -> io::Result<Ended> {
+        let followed = self.until_over(log, deadline, stop, children);
+        let status = self.end_all(children);
+        // What was in the pipe when the last writer went.
+        let rest = self.copy(log);
+        let ended = followed?;
+        rest?;
+        let status = status?;
+        Ok(match ended {
+            Why::Itself => Ended::Exited(status),
+            Why::Deadline => Ended::TimedOut(status),
+            Why::Stop => Ended::Stopped,
+        })
+    }
+
+    /// Until the script's process has ended, or all of it has after a SIGTERM, or its grace is used up.
+    fn until_over(
+        &mut self,
+        log: &mut OutputLog,
+        deadline: Option<Instant>,
+        stop: &Stop,
+        children: &Children,
+    ) -> io::Result<Why> {
+        let why = loop {
+            match self.wait(deadline, Some(stop))? {
+                Woken::Output => self.copy(log)?,
+                Woken::Over => return Ok(Why::Itself),
+                Woken::Late => break Why::Deadline,
+                Woken::Told => break Why::Stop,
+            }
+        };
+        self.tree.signal(Signal::TERM);
+        let grace = Instant::now() + GRACE;
+        loop {
+            match self.wait(Some(grace), None)? {
+                Woken::Output => self.copy(log)?,
+                Woken::Over => break,
+                Woken::Late | Woken::Told => return Ok(why),
+            }
+        }
+        // The rest has its grace too.
+        while Instant::now() < grace && self.tree.is_alive() {
+            thread::sleep(Duration::from_millis(20));
+            self.copy(log)?;
+            children.orphans();
+        }
+        Ok(why)
+    }
+
+    fn wait(&self, deadline: Option<Instant>, stop: Option<&Stop>) -> io::Result<Woken> {
+        let no_more = PollFlags::HUP | PollFlags::ERR;
+        let mut fds = vec![PollFd::new(&self.ended, PollFlags::IN), PollFd::new(&self.output, PollFlags::IN)];
+        if let Some(stop) = stop {
+            fds.push(PollFd::new(&stop.0, PollFlags::IN));
+        }
+        loop {
+            let timeout = deadline.map(|deadline| {
+                let left = deadline.saturating_duration_since(Instant::now());
+                Timespec { tv_sec: left.as_secs().cast_signed(), tv_nsec: left.subsec_nanos().into() }
+            });
+            match poll(&mut fds, timeout.as_ref()) {
+                Ok(0) => return Ok(Woken::Late),
+                Ok(_) => {}
+                Err(Errno::INTR) => continue,
+                Err(error) => return Err(error.into()),
+            }
+            let [ended, output] = [fds[0].revents(), fds[1].revents()];
+            let told = fds.get(2).is_some_and(|stop| !stop.revents().is_empty());
+            // Output last: a build that never stops writing must not keep us from the rest.
+            if !ended.is_empty() {
+                return Ok(Woken::Over);
+            }
+            if told {
+                return Ok(Woken::Told);
+            }
+            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                return Ok(Woken::Late);
+            }
+            if output.contains(PollFlags::IN) {
+                return Ok(Woken::Output);
+            }
+            if output.intersects(no_more) {
+                // All writers have closed it, the script runs on: nothing more to read.
+                fds[1] = PollFd::new(&self.ended, PollFlags::empty());
+            }
+        }
+    }
+
+    /// Copies what is in the pipe.
+    fn copy(&self, log: &mut OutputLog) -> io::Result<()> {
+        let mut piece = Vec::with_capacity(64 << 10);
+        // A build that writes for ever must not keep us from looking at the clock.
+        for _ in 0..16 {
+            piece.clear();
+            match rustix::io::read(self.output.as_fd(), rustix::buffer::spare_capacity(&mut piece)) {
+                Ok(0) | Err(Errno::AGAIN) => return Ok(()),
+                Ok(_) => log.write(&piece)?,
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends what is left of the build, at once, and takes the script's status.
+    fn end_all(&mut self, children: &Children) -> io::Result<ExitStatus> {
+        // While its leader is not waited for, the group's number cannot be anybody else's.
+        if let Some(group) = Pid::from_raw(self.child.id().cast_signed()) {
+            let _ = rustix::process::kill_process_group(group, Signal::KILL);
+        }
+        let status = self.child.wait();
+        children.forget(&self.child);
+        // Whoever lost its parent has become our child. No such child: nothing to walk.
+        if !children.orphans().is_empty() && !self.tree.kill(children) {
+            tracing::error!(
+                "processes of a build do not end on SIGKILL; `ps -eo pid,stat,wchan,cmd` shows them"
+            );
+        }
+        status
+    }
+}
+
+/// Why a build is being ended.
+#[derive(Debug, PartialEq, Eq)]
+enum Why {
+    Itself,
+    Deadline,
+    Stop,
+}
+
+/// What there is to do.
+#[derive(Debug)]
+enum Woken {
+    Output,
+    Over,
+    Late,
+    Told,
+}

@@ -1,0 +1,183 @@
+//! The record of a build, `builds/<id>/`: what was asked, what ran, what came out.
+//!
+//! A record with a `result.json` is final. The order of the end is told in [`super::one_build`].
+
+use std::{
+    io::{self, ErrorKind},
+    path::{Path, PathBuf},
+};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize, Serializer, de::DeserializeOwned};
+
+use super::outcome::{Outcome, Rc, Verdict};
+use crate::{durable, home::Home, queue::BuildRequest, queue::EntryId};
+
+/// The directory of one build.
+#[derive(Debug, Clone)]
+pub struct Record {
+    dir: PathBuf,
+}
+
+/// `running.json`: a try that has begun. It is what counts tries.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Try {
+    /// The number of this try.
+    pub attempt: u32,
+    /// Where.
+    pub host: String,
+    /// The process of `build`.
+    pub pid: u32,
+    /// The process of the script, as soon as there is one.
+    pub script_pid: Option<u32>,
+    /// Since when.
+    #[serde(serialize_with = "to_milliseconds")]
+    pub started: Timestamp,
+    /// Where the script runs.
+    pub workspace: PathBuf,
+}
+
+/// `result.json`: the final word.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct BuildResult {
+    /// In one word.
+    pub outcome: Outcome,
+    /// Exit code, or minus the signal's number; null if nothing ran.
+    pub rc: Option<Rc>,
+    /// For what an exit code does not say.
+    pub reason: Option<String>,
+    /// When the last try began.
+    #[serde(serialize_with = "to_milliseconds")]
+    pub started: Timestamp,
+    /// When it was over.
+    #[serde(serialize_with = "to_milliseconds")]
+    pub finished: Timestamp,
+    /// How long it took, by the monotonic clock.
+    pub seconds: f64,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// Where.
+    pub host: String,
+}
+
+impl BuildResult {
+    /// A verdict with its circumstances.
+    pub fn new(verdict: &Verdict, started: Timestamp, seconds: f64, attempts: u32, host: String) -> Self {
+        Self {
+            outcome: verdict.outcome(),
+            rc: verdict.rc(),
+            reason: verdict.reason().map(str::to_string),
+            started,
+            finished: Timestamp::now(),
+            seconds: (seconds * 1000.0).round() / 1000.0,
+            attempts,
+            host,
+        }
+    }
+}
+
+/// RFC 3339 in UTC with three decimals: what people read.
+fn to_milliseconds<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&time.strftime("%Y-%m-%dT%H:%M:%S%.3fZ"))
+}
+
+impl Record {
+    /// The record of `id`, which need not exist.
+    pub fn of(home: &Home, id: &EntryId) -> Self {
+        Self { dir: home.builds().join(id.as_str()) }
+    }
+
+    /// Its directory.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The script.
+    pub fn script(&self) -> PathBuf {
+        self.dir.join("build.sh")
+    }
+
+    /// The output.
+    pub fn output(&self) -> PathBuf {
+        self.dir.join("output.log")
+    }
+
+    /// The first thing on record: the entry, byte for byte.
+    pub fn begin(&self, request: &[u8]) -> io::Result<()> {
+        fs_err::create_dir_all(&self.dir)?;
+        durable::replace(&self.dir.join("request.json"), request, 0o666)
+    }
+
+    /// What was asked, byte for byte.
+    pub fn request_bytes(&self) -> io::Result<Vec<u8>> {
+        fs_err::read(self.dir.join("request.json"))
+    }
+
+    /// What was asked.
+    pub fn request(&self) -> io::Result<BuildRequest> {
+        let bytes = self.request_bytes()?;
+        serde_json::from_slice(&bytes).map_err(|error| {
+            io::Error::new(ErrorKind::InvalidData, format!("{}/request.json: {error}", self.dir.display()))
+        })
+    }
+
+    /// The final word, if it has been said.
+    pub fn result(&self) -> io::Result<Option<BuildResult>> {
+        self.read("result.json")
+    }
+
+    /// Has it been said?
+    pub fn is_final(&self) -> bool {
+        self.dir.join("result.json").symlink_metadata().is_ok()
+    }
+
+    /// The try that runs, or ran when `build` died. One that cannot be read counts as none.
+    pub fn running(&self) -> Option<Try> {
+        self.read("running.json").ok().flatten()
+    }
+
+    /// Writes down that a try begins, or what has become known of it.
+    pub fn set_running(&self, running: &Try) -> io::Result<()> {
+        durable::replace(&self.dir.join("running.json"), &json_line(running), 0o666)
+    }
+
+    /// A try is over, or did not count: so many are left on record.
+    pub fn take_back(&self, running: &Try) -> io::Result<()> {
+        match running.attempt {
+            0 | 1 => self.clear_running(),
+            attempt => self.set_running(&Try { attempt: attempt - 1, script_pid: None, ..running.clone() }),
+        }
+    }
+
+    /// Nothing runs any more.
+    pub fn clear_running(&self) -> io::Result<()> {
+        match fs_err::remove_file(self.dir.join("running.json")) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Says the final word: the commit point of a build. Durable when this returns `Ok`.
+    pub fn commit(&self, result: &BuildResult) -> io::Result<()> {
+        durable::replace(&self.dir.join("result.json"), &json_line(result), 0o666)?;
+        durable::sync_dir(&self.dir)?;
+        durable::sync_dir(self.dir.parent().unwrap_or(&self.dir))
+    }
+
+    fn read<T: DeserializeOwned>(&self, name: &str) -> io::Result<Option<T>> {
+        let path = self.dir.join(name);
+        match fs_err::read(&path) {
+            Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|error| {
+                io::Error::new(ErrorKind::InvalidData, format!("{}: {error}", path.display()))
+            }),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn json_line(value: &impl Serialize) -> Vec<u8> {
+    let mut line = serde_json::to_vec(value).expect("records are JSON");
+    line.push(b'\n');
+    line
+}

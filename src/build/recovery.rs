@@ -1,0 +1,98 @@
+//! After a death of `build`: what is left of its builds is ended, and its claimed entries go back, in order.
+
+use std::io;
+
+use jiff::Timestamp;
+
+use super::{
+    drain::Ci,
+    one_build,
+    outcome::Verdict,
+    record::{BuildResult, Record},
+    settings::host_name,
+    tree::Tree,
+    trouble::Fault,
+};
+use crate::queue::{Claimed, EntryId, drain::Listing, drain::Look};
+
+/// So often a build may take `build` down with it before it is given up.
+const TRIES: u32 = 3;
+
+/// Brings every claimed entry into a state from which it can go on: waiting again, finished, or given up.
+pub fn recover(ci: &Ci, listing: &Listing) -> Result<(), Fault> {
+    let mut ids = listing.claimed.clone();
+    ids.extend(unclaimed(ci, listing).map_err(Fault::at("the records cannot be read"))?);
+    ids.sort_unstable();
+    let mut trees: Vec<Tree> = ids.iter().map(|id| Tree::new(&one_build::mark(ci, id), None)).collect();
+    for tree in &mut trees {
+        if !tree.kill(&ci.children) {
+            let error = io::Error::other("`ps -eo pid,stat,wchan,cmd` shows them");
+            return Err(Fault { stage: "processes of an earlier build do not end on SIGKILL", error });
+        }
+    }
+    for error in ci.work_dir()?.sweep(&ci.children) {
+        tracing::warn!("{error}");
+    }
+    for id in &ids {
+        recover_one(ci, id).map_err(Fault::at("a build that was interrupted cannot be taken up again"))?;
+    }
+    Ok(())
+}
+
+/// Builds that ran, are not final, and whose entry somebody has removed: that cancels nothing.
+fn unclaimed(ci: &Ci, listing: &Listing) -> io::Result<Vec<EntryId>> {
+    let entries = match fs_err::read_dir(ci.home.builds()) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    Ok(entries
+        .flatten()
+        .filter_map(|entry| EntryId::parse(entry.file_name().to_str()?))
+        .filter(|id| {
+            let record = Record::of(&ci.home, id);
+            record.running().is_some()
+                && !record.is_final()
+                && listing.waiting.binary_search(id).is_err()
+                && listing.claimed.binary_search(id).is_err()
+        })
+        .collect())
+}
+
+fn recover_one(ci: &Ci, id: &EntryId) -> io::Result<()> {
+    let record = Record::of(&ci.home, id);
+    match record.result() {
+        Ok(Some(result)) => return one_build::complete(ci, &record, id, &result),
+        Ok(None) => {}
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+            return ci.reject_claimed(id, &error.to_string());
+        }
+        Err(error) => return Err(error),
+    }
+    let tries = record.running().map_or(0, |running| running.attempt);
+    let entry = match ci.drain.look_at_claimed(id)? {
+        Look::Request(request, bytes) => Claimed { id: id.clone(), request, bytes },
+        Look::Gone => Claimed { id: id.clone(), request: record.request()?, bytes: record.request_bytes()? },
+        Look::Foreign => return Ok(()),
+        Look::Settling => return ci.reject_claimed(id, "it is no request"),
+        Look::Invalid(why) => return ci.reject_claimed(id, &why),
+    };
+    if tries >= TRIES {
+        let reason = format!("build died {tries} times while this ran, and it is not tried again");
+        let started = record.running().map_or_else(Timestamp::now, |running| running.started);
+        let result = BuildResult::new(&Verdict::Error(reason), started, 0.0, tries, host_name());
+        record.commit(&result)?;
+        return match one_build::finish(ci, &record, &entry, &result) {
+            one_build::Done::Fault(fault) => Err(fault.error),
+            _ => Ok(()),
+        };
+    }
+    tracing::warn!("{id} goes back to the queue: an earlier build died after claiming it");
+    if ci.drain.put_back(id)? {
+        return Ok(());
+    }
+    match ci.drain.look_at_claimed(id)? {
+        Look::Gone => ci.drain.restore(id, &entry.bytes),
+        _ => ci.reject_claimed(id, "another entry of this name waits"),
+    }
+}

@@ -1,0 +1,293 @@
+//! The settings: each has an environment variable, so that `environment.sh` is the one place to configure,
+//! and all but the mail URL a flag that beats it.
+
+use std::{env, fmt, path::PathBuf, time::Duration};
+
+use lettre::Address;
+
+use crate::queue::request::is_address;
+
+/// How the settings are given on the command line, as texts.
+#[derive(Debug, Default, clap::Args)]
+#[command(next_help_heading = "Settings (each also from the environment, see below)")]
+pub struct SettingFlags {
+    /// Where the shipped chunks clone from [AMP_CI_GIT_BASE]
+    #[arg(long, value_name = "URL")]
+    git_base: Option<String>,
+    /// Sender of the letters [AMP_CI_MAIL_FROM]
+    #[arg(long, value_name = "ADDRESS")]
+    mail_from: Option<String>,
+    /// Who hears when the committer cannot be written to, and of CI's own troubles [AMP_CI_MAIL_FALLBACK]
+    #[arg(long, value_name = "ADDRESS")]
+    mail_fallback: Option<String>,
+    /// Where builds get their fresh directories [AMP_CI_WORK_DIR]
+    #[arg(long, value_name = "DIR")]
+    work_dir: Option<String>,
+    /// Limit of one build: 90, 90s, 30m, 6h; 0 is none [AMP_CI_TIMEOUT, default 6h]
+    #[arg(long, value_name = "TIME")]
+    timeout: Option<String>,
+    /// Finished builds kept [AMP_CI_KEEP, default 500]
+    #[arg(long, value_name = "N")]
+    keep: Option<String>,
+    /// Output kept per build: bytes, or K, M, G of 1024 [AMP_CI_LOG_LIMIT, default 16M]
+    #[arg(long, value_name = "SIZE")]
+    log_limit: Option<String>,
+}
+
+/// The settings of one run, read at start.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// For the shipped chunks.
+    pub git_base: String,
+    /// Where mail goes.
+    pub mail: MailUrl,
+    /// Sender.
+    pub mail_from: Address,
+    /// Who hears when nobody else can.
+    pub mail_fallback: Address,
+    /// Parent of the workspaces, as configured.
+    pub work_dir: PathBuf,
+    /// Limit of one build.
+    pub timeout: Timeout,
+    /// Finished builds kept.
+    pub keep: usize,
+    /// Bytes of output kept per build.
+    pub log_limit: u64,
+}
+
+/// A limit of time; `None` is none. Shows as it would be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeout(pub Option<Duration>);
+
+/// Where mail goes. Holds a password, maybe: shown nowhere.
+#[derive(Clone, PartialEq, Eq)]
+pub enum MailUrl {
+    /// `smtp://` or `smtps://`, as lettre reads it.
+    Smtp(String),
+    /// `file:///dir`: letters are written there as files.
+    Directory(PathBuf),
+}
+
+impl fmt::Debug for MailUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("MailUrl(..)")
+    }
+}
+
+/// A value that does not parse; names the variable, never shows the mail URL.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{name}: {problem}")]
+pub struct SettingError {
+    name: &'static str,
+    problem: String,
+}
+
+impl Settings {
+    /// The flags, else the environment, else the defaults. An empty value is an unset one.
+    pub fn read(flags: SettingFlags) -> Result<Self, SettingError> {
+        let mail = setting("AMP_CI_SMTP_URL", None, "smtp://localhost:25", |text| {
+            // What is wrong may be said, the value may not: it can hold a password.
+            parse_mail_url(text).map_err(|why| format!("{why} (the value is not shown)"))
+        })?;
+        let from = format!("amp_ci@{}", mail_name());
+        let fallback = format!("{}@{}", account(), mail_name());
+        Ok(Self {
+            mail,
+            git_base: setting("AMP_CI_GIT_BASE", flags.git_base, GIT_BASE, parse_git_base)?,
+            mail_from: setting("AMP_CI_MAIL_FROM", flags.mail_from, &from, parse_address)?,
+            mail_fallback: setting("AMP_CI_MAIL_FALLBACK", flags.mail_fallback, &fallback, parse_address)?,
+            work_dir: setting("AMP_CI_WORK_DIR", flags.work_dir, &default_work_dir(), parse_absolute)?,
+            timeout: setting("AMP_CI_TIMEOUT", flags.timeout, "6h", parse_timeout)?,
+            keep: setting("AMP_CI_KEEP", flags.keep, "500", parse_count)?,
+            log_limit: setting("AMP_CI_LOG_LIMIT", flags.log_limit, "16M", parse_size)?,
+        })
+    }
+}
+
+const GIT_BASE: &str = "https://github.com/AudiovisualMetadataPlatform";
+
+fn setting<T>(
+    name: &'static str,
+    flag: Option<String>,
+    default: &str,
+    parse: impl Fn(&str) -> Result<T, String>,
+) -> Result<T, SettingError> {
+    let given = match flag {
+        Some(flag) => Some(flag),
+        None => match env::var(name) {
+            Ok(text) => Some(text),
+            Err(env::VarError::NotPresent) => None,
+            Err(env::VarError::NotUnicode(_)) => {
+                return Err(SettingError { name, problem: "is not UTF-8".to_string() });
+            }
+        },
+    };
+    let given = given.filter(|text| !text.is_empty());
+    parse(given.as_deref().unwrap_or(default)).map_err(|problem| SettingError { name, problem })
+}
+
+fn parse_git_base(text: &str) -> Result<String, String> {
+    if text.starts_with('-') || text.chars().any(char::is_control) {
+        return Err(format!("'{}' is no URL or path to clone from", crate::text::printable(text)));
+    }
+    Ok(text.trim_end_matches('/').to_string())
+}
+
+fn parse_address(text: &str) -> Result<Address, String> {
+    let plain = is_address(text).then(|| text.parse().ok()).flatten();
+    plain.ok_or_else(|| {
+        format!("'{}' is not a plain mail address such as ci@example.org", crate::text::printable(text))
+    })
+}
+
+fn parse_absolute(text: &str) -> Result<PathBuf, String> {
+    if text.starts_with('/') {
+        Ok(PathBuf::from(text))
+    } else {
+        Err(format!("'{text}' is not an absolute path"))
+    }
+}
+
+fn parse_timeout(text: &str) -> Result<Timeout, String> {
+    parse_seconds(text)
+        .map(|seconds| Timeout((seconds > 0).then(|| Duration::from_secs(seconds))))
+        .ok_or_else(|| format!("'{text}' is not a time: write 90, 90s, 30m or 6h, or 0 for no limit"))
+}
+
+fn parse_seconds(text: &str) -> Option<u64> {
+    let (digits, factor) = match text.as_bytes().last()? {
+        b's' => (&text[..text.len() - 1], 1),
+        b'm' => (&text[..text.len() - 1], 60),
+        b'h' => (&text[..text.len() - 1], 3600),
+        _ => (text, 1),
+    };
+    plain_number(digits)?.checked_mul(factor).filter(|seconds| u32::try_from(*seconds).is_ok())
+}
+
+fn parse_size(text: &str) -> Result<u64, String> {
+    let (digits, factor) = match text.as_bytes().last() {
+        Some(b'K' | b'k') => (&text[..text.len() - 1], 1 << 10),
+        Some(b'M' | b'm') => (&text[..text.len() - 1], 1 << 20),
+        Some(b'G' | b'g') => (&text[..text.len() - 1], 1 << 30),
+        _ => (text, 1),
+    };
+    plain_number(digits)
+        .and_then(|number| number.checked_mul(factor))
+        .filter(|size| (1..=1 << 50).contains(size))
+        .ok_or_else(|| format!("'{text}' is not a size: write bytes, or 64K, 16M, 2G"))
+}
+
+fn parse_count(text: &str) -> Result<usize, String> {
+    plain_number(text)
+        .and_then(|number| usize::try_from(number).ok())
+        .ok_or_else(|| format!("'{text}' is not a number of builds"))
+}
+
+/// Digits only: no sign, no blanks.
+fn plain_number(digits: &str) -> Option<u64> {
+    if digits.bytes().all(|b| b.is_ascii_digit()) { digits.parse().ok() } else { None }
+}
+
+fn parse_mail_url(text: &str) -> Result<MailUrl, String> {
+    if let Some(path) = text.strip_prefix("file://") {
+        return parse_absolute(path)
+            .map(MailUrl::Directory)
+            .map_err(|_| "file:// needs an absolute path".to_string());
+    }
+    if !text.starts_with("smtp://") && !text.starts_with("smtps://") {
+        return Err("is neither an smtp://, an smtps:// nor a file:// URL".to_string());
+    }
+    match lettre::SmtpTransport::from_url(text) {
+        Ok(_) => Ok(MailUrl::Smtp(text.to_string())),
+        Err(_) => Err("is not a mail URL such as smtp://localhost:25 or smtps://user:pass@host".to_string()),
+    }
+}
+
+/// What a bare local part is completed with: /etc/mailname as Debian's mail servers have it, else the host's name.
+fn mail_name() -> String {
+    let mailname = fs_err::read_to_string("/etc/mailname").unwrap_or_default();
+    [mailname.trim(), &host_name()]
+        .into_iter()
+        .find(|name| is_address(&format!("x@{name}")))
+        .unwrap_or("localhost")
+        .to_string()
+}
+
+/// This host's name, for records and letters.
+pub fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// The account that runs this, as cron would address it.
+fn account() -> String {
+    let uid = rustix::process::geteuid().as_raw().to_string();
+    let passwd = fs_err::read_to_string("/etc/passwd").unwrap_or_default();
+    passwd
+        .lines()
+        .find_map(|line| {
+            let mut fields = line.split(':');
+            let name = fields.next()?;
+            (fields.nth(1)? == uid).then(|| name.to_string())
+        })
+        .or_else(|| env::var("LOGNAME").ok())
+        .unwrap_or_else(|| "root".to_string())
+}
+
+fn default_work_dir() -> String {
+    let scratch = "/srv/scratch";
+    let writable =
+        rustix::fs::access(scratch, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK).is_ok();
+    if writable && std::path::Path::new(scratch).is_dir() {
+        return scratch.to_string();
+    }
+    env::temp_dir().to_string_lossy().into_owned()
+}
+
+impl fmt::Display for Timeout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.map(|limit| limit.as_secs()) {
+            None => f.write_str("none"),
+            Some(seconds) if seconds % 3600 == 0 => write!(f, "{}h", seconds / 3600),
+            Some(seconds) if seconds % 60 == 0 => write!(f, "{}m", seconds / 60),
+            Some(seconds) => write!(f, "{seconds}s"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_written_as_people_write_them() {
+        for (text, shown) in
+            [("90", "90s"), ("90s", "90s"), ("30m", "30m"), ("6h", "6h"), ("3600", "1h"), ("0", "none")]
+        {
+            assert_eq!(parse_timeout(text).unwrap().to_string(), shown);
+        }
+        for bad in ["", "h", "-1", "+1", "1.5h", "6 h", "1d", "99999999999999999999", "9999999999h"] {
+            assert!(parse_timeout(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn sizes_count_in_1024() {
+        for (text, size) in [("1", 1), ("64K", 65536), ("16M", 16 << 20), ("2G", 2 << 30)] {
+            assert_eq!(parse_size(text), Ok(size));
+        }
+        for bad in ["", "0", "K", "1T", "-1", "1.5M", "99999999999G"] {
+            assert!(parse_size(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_mail_url_that_does_not_parse_is_not_shown() {
+        for bad in ["http://user:geheim@x", "smtps://user:geheim@ho st", "file://relative", "geheim"] {
+            assert!(!parse_mail_url(bad).unwrap_err().contains("geheim"), "{bad}");
+        }
+        for good in ["smtp://localhost:25", "smtps://user:pass@host", "smtp://host?tls=required"] {
+            assert!(parse_mail_url(good).is_ok(), "{good}");
+        }
+        assert_eq!(parse_mail_url("file:///tmp/x"), Ok(MailUrl::Directory("/tmp/x".into())));
+    }
+}

@@ -1,0 +1,248 @@
+//! The processes of a build, wherever they went, and their end.
+//!
+//! A process is a build's if its environment carries the build's mark, if it descends from the build's bash
+//! or from a marked process, or if it was seen to before. `build` is a child subreaper, so whatever loses its
+//! parent becomes its child: when `build` has no children but the scripts it started, nothing is left.
+
+use std::{
+    collections::{HashMap, HashSet},
+    io,
+    process::{Child, Command, ExitStatus},
+    sync::{Mutex, MutexGuard, PoisonError},
+    thread,
+    time::{Duration, Instant},
+};
+
+use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process, kill_process_group};
+
+/// The variable that marks a build's processes; its value names home and build.
+pub const MARK: &str = "AMP_CI_MARK";
+
+/// How long processes that were sent SIGKILL may take to be gone.
+const LAST_BREATH: Duration = Duration::from_secs(30);
+
+/// The children that `build` itself started and will wait for; all others have been left to it.
+#[derive(Debug, Default)]
+pub struct Children(Mutex<HashSet<i32>>);
+
+/// The processes of one build.
+#[derive(Debug)]
+pub struct Tree {
+    mark: Vec<u8>,
+    /// Roots and members seen before: process number and start time, which together are never reused.
+    seen: HashMap<i32, u64>,
+}
+
+/// One line of the process table.
+#[derive(Debug, Clone, Copy)]
+struct Process {
+    pid: i32,
+    parent: i32,
+    group: i32,
+    start: u64,
+}
+
+impl Children {
+    /// Become the one to whom orphans are given.
+    pub fn adopt_orphans() -> io::Result<()> {
+        Ok(rustix::process::set_child_subreaper(Some(getpid()))?)
+    }
+
+    /// Starts a process that its caller will wait for.
+    pub fn spawn(&self, command: &mut Command) -> io::Result<Child> {
+        // Under the lock, so that nobody takes the newcomer for an orphan.
+        let mut known = self.known();
+        let child = command.spawn()?;
+        known.insert(child.id().cast_signed());
+        Ok(child)
+    }
+
+    /// Runs a short-lived program of our own.
+    pub fn run(&self, command: &mut Command) -> io::Result<ExitStatus> {
+        let mut child = self.spawn(command)?;
+        let status = child.wait();
+        self.forget(&child);
+        status
+    }
+
+    /// Forgets a child, which its caller has waited for.
+    pub fn forget(&self, child: &Child) {
+        self.known().remove(&child.id().cast_signed());
+    }
+
+    /// The children that were left to us. The dead among them are reaped on the way.
+    pub fn orphans(&self) -> Vec<i32> {
+        let known = self.known();
+        let children = own_children().unwrap_or_else(|| {
+            let own = getpid().as_raw_nonzero().get();
+            processes()
+                .into_iter()
+                .filter(|process| process.parent == own)
+                .map(|process| process.pid)
+                .collect()
+        });
+        children
+            .into_iter()
+            .filter(|pid| !known.contains(pid))
+            .filter(|pid| {
+                let reaped = Pid::from_raw(*pid)
+                    .and_then(|pid| rustix::process::waitpid(Some(pid), WaitOptions::NOHANG).ok().flatten());
+                reaped.is_none()
+            })
+            .collect()
+    }
+
+    /// Ends whatever was left to us. Only for when no build runs: it cannot tell whose it is.
+    pub fn end_orphans(&self) -> bool {
+        until_gone(|| {
+            let orphans = self.orphans();
+            if orphans.is_empty() {
+                return true;
+            }
+            for process in with_descendants(&orphans, &processes()) {
+                signal(process.pid, Signal::KILL);
+            }
+            false
+        })
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashSet<i32>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Tree {
+    /// The processes with this mark, and `root` (not yet waited for) with its descendants.
+    pub fn new(mark: &str, root: Option<i32>) -> Self {
+        let seen = root.and_then(|root| Some((root, read_process(root)?.start))).into_iter().collect();
+        Self { mark: format!("{MARK}={mark}").into_bytes(), seen }
+    }
+
+    /// Sends a signal to all that are alive; says whether there are any.
+    pub fn signal(&mut self, what: Signal) -> bool {
+        let members = self.members();
+        let pids: HashSet<i32> = members.iter().map(|process| process.pid).collect();
+        // Whole groups first: the kernel signals a group in one step, which a forking process cannot outrun.
+        let groups: HashSet<i32> =
+            members.iter().map(|process| process.group).filter(|group| pids.contains(group)).collect();
+        for group in groups.iter().filter_map(|group| Pid::from_raw(*group)) {
+            let _ = kill_process_group(group, what);
+        }
+        for process in &members {
+            if !groups.contains(&process.group) {
+                signal(process.pid, what);
+            }
+        }
+        !members.is_empty()
+    }
+
+    /// Is anything alive?
+    pub fn is_alive(&mut self) -> bool {
+        !self.members().is_empty()
+    }
+
+    /// SIGKILL until nothing is left; false if something will not go.
+    pub fn kill(&mut self, children: &Children) -> bool {
+        until_gone(|| {
+            children.orphans();
+            !self.signal(Signal::KILL)
+        })
+    }
+
+    /// All that belong to the build now and are not dead.
+    fn members(&mut self) -> Vec<Process> {
+        let all = processes();
+        let own = getpid().as_raw_nonzero().get();
+        let roots: Vec<i32> = all
+            .iter()
+            .filter(|process| process.pid != own)
+            .filter(|process| {
+                self.seen.get(&process.pid) == Some(&process.start) || carries(process.pid, &self.mark)
+            })
+            .map(|process| process.pid)
+            .collect();
+        let members = with_descendants(&roots, &all);
+        self.seen.extend(members.iter().map(|process| (process.pid, process.start)));
+        members
+    }
+}
+
+/// `roots` and all their descendants.
+fn with_descendants(roots: &[i32], all: &[Process]) -> Vec<Process> {
+    let mut below: HashMap<i32, Vec<&Process>> = HashMap::new();
+    for process in all {
+        below.entry(process.parent).or_default().push(process);
+    }
+    let mut found: HashMap<i32, Process> = HashMap::new();
+    let mut next: Vec<&Process> = all.iter().filter(|process| roots.contains(&process.pid)).collect();
+    while let Some(process) = next.pop() {
+        if found.insert(process.pid, *process).is_none() {
+            next.extend(below.get(&process.pid).into_iter().flatten());
+        }
+    }
+    found.into_values().collect()
+}
+
+fn until_gone(mut gone: impl FnMut() -> bool) -> bool {
+    let deadline = Instant::now() + LAST_BREATH;
+    let mut pause = Duration::from_micros(200);
+    while !gone() {
+        if Instant::now() > deadline {
+            return false;
+        }
+        thread::sleep(pause);
+        pause = (pause * 2).min(Duration::from_millis(50));
+    }
+    true
+}
+
+fn signal(pid: i32, what: Signal) {
+    if let Some(pid) = Pid::from_raw(pid) {
+        let _ = kill_process(pid, what);
+    }
+}
+
+/// Does the process carry this variable in the environment that it was started with?
+fn carries(pid: i32, mark: &[u8]) -> bool {
+    std::fs::read(format!("/proc/{pid}/environ"))
+        .is_ok_and(|environ| environ.split(|byte| *byte == 0).any(|variable| variable == mark))
+}
+
+/// Our children by proc(5), `/proc/self/task/*/children`; none where the kernel does not tell, or a thread
+/// ended while it was asked (its children go to another thread, which may have been asked already).
+fn own_children() -> Option<Vec<i32>> {
+    let mut children = Vec::new();
+    for task in std::fs::read_dir("/proc/self/task").ok()? {
+        let pids = std::fs::read_to_string(task.ok()?.path().join("children")).ok()?;
+        children.extend(pids.split_ascii_whitespace().filter_map(|pid| pid.parse::<i32>().ok()));
+    }
+    Some(children)
+}
+
+/// Every process that is not dead.
+fn processes() -> Vec<Process> {
+    let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
+    entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .filter_map(read_process)
+        .collect()
+}
+
+/// proc(5), `/proc/PID/stat`; none for the dead, zombies included.
+fn read_process(pid: i32) -> Option<Process> {
+    let stat = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
+    let stat = String::from_utf8_lossy(&stat);
+    // The name is in parentheses and may hold anything, parentheses too.
+    let (_, after_name) = stat.rsplit_once(')')?;
+    let fields: Vec<&str> = after_name.split_ascii_whitespace().collect();
+    if matches!(*fields.first()?, "Z" | "X") {
+        return None;
+    }
+    Some(Process {
+        pid,
+        parent: fields.get(1)?.parse().ok()?,
+        group: fields.get(2)?.parse().ok()?,
+        start: fields.get(19)?.parse().ok()?,
+    })
+}

@@ -1,0 +1,192 @@
+//! Faults of the machine: said once, in the log and to the fallback, however often cron tries again.
+//!
+//! What has been said is remembered in the file of the drain lock, which has its space already and so can be
+//! written on a full disk; where that is read-only, in the system's temporary directory. People see it as
+//! line 2 of `queue/lock`.
+
+use std::{
+    env, fmt,
+    io::{self, Read},
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    path::PathBuf,
+    time::SystemTime,
+};
+
+use rustix::fs::OFlags;
+
+use super::{
+    letter::{self, Draft},
+    outbox::Outbox,
+    settings::{Settings, host_name},
+    workspace,
+};
+use crate::{
+    durable,
+    home::Home,
+    queue::{Drain, EntryId},
+};
+
+/// A fault of the machine: the build could not be run or recorded, and it is not the build's doing.
+#[derive(Debug)]
+pub struct Fault {
+    /// What we were at: the same for every entry that meets this fault.
+    pub stage: &'static str,
+    /// What the system says, with names and all.
+    pub error: io::Error,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.stage, self.error)
+    }
+}
+
+impl Fault {
+    /// To be used with `map_err`.
+    pub fn at(stage: &'static str) -> impl Fn(io::Error) -> Fault {
+        move |error| Fault { stage, error }
+    }
+
+    /// By what it is recognised the next time.
+    fn key(&self) -> String {
+        format!("{}: {}", self.stage, self.error.kind())
+    }
+}
+
+/// What one run of `build` meets, and what earlier ones have said.
+#[derive(Debug)]
+pub struct Troubles {
+    home: Home,
+    settings: Settings,
+    said_before: Vec<Said>,
+    met: Vec<Said>,
+    /// Whether there is a log to write to.
+    logged: bool,
+}
+
+/// A trouble that is in the log, and whether the fallback was written to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Said {
+    key: String,
+    mailed: bool,
+}
+
+impl Troubles {
+    /// Remembers what has been said.
+    pub fn recall(home: &Home, settings: &Settings, drain: &Drain, logged: bool) -> Self {
+        let notes = [drain.note(), elsewhere_note(home)];
+        let said_before = notes.iter().flat_map(|note| note.lines()).filter_map(Said::parse).collect();
+        Self { home: home.clone(), settings: settings.clone(), said_before, met: Vec::new(), logged }
+    }
+
+    /// Says it, unless it has been said.
+    pub fn tell(&mut self, fault: &Fault, drain: &Drain, outbox: &Outbox) {
+        let key = fault.key();
+        if self.met.iter().any(|said| said.key == key) {
+            return;
+        }
+        let before = self.said_before.iter().find(|said| said.key == key).cloned();
+        if before.is_none() {
+            tracing::error!("{fault}; nothing more is started, and what was to be built stays in the queue");
+            if !self.logged {
+                eprintln!("build: {fault}");
+            }
+        }
+        let mailed = before.is_some_and(|said| said.mailed) || self.mail(fault, outbox);
+        self.met.push(Said { key, mailed });
+        self.remember(drain);
+    }
+
+    /// The run is over: what it did not meet any more is over too. Returns whether it met anything.
+    pub fn settle(&mut self, drain: &Drain) -> bool {
+        for said in &self.said_before {
+            if !self.met.iter().any(|met| met.key == said.key) {
+                tracing::info!("over: {}", said.key);
+            }
+        }
+        if self.met.is_empty() {
+            if !self.said_before.is_empty() {
+                self.remember(drain);
+            }
+            let _ = std::fs::remove_file(self.home.queue().join("lock"));
+        }
+        !self.met.is_empty()
+    }
+
+    /// Tells people whose lock this is, and what is wrong at present.
+    pub fn show(&self) -> io::Result<()> {
+        let keys: Vec<&str> = self.met.iter().map(|said| said.key.as_str()).collect();
+        let text = format!("{}\n{}", std::process::id(), keys.join("; "));
+        durable::replace(&self.home.queue().join("lock"), format!("{}\n", text.trim_end()).as_bytes(), 0o666)
+    }
+
+    fn remember(&self, drain: &Drain) {
+        let note: String = self.met.iter().map(Said::line).collect();
+        let elsewhere = elsewhere(&self.home);
+        match drain.set_note(&note) {
+            Ok(()) => _ = std::fs::remove_file(elsewhere),
+            Err(_) => _ = durable::replace(&elsewhere, note.as_bytes(), 0o600),
+        }
+        let _ = self.show();
+    }
+
+    fn mail(&self, fault: &Fault, outbox: &Outbox) -> bool {
+        let text = format!(
+            "amp_ci in {} on {} has met a fault of the machine and builds nothing for now:\n\n    {}\n\n\
+             Every request stays in the queue. As long as this lasts, every start of build tries again and says \
+             nothing more; when it is mended, all goes on by itself. `build --check` looks at the whole \
+             installation.\n",
+            self.home.dir().display(),
+            host_name(),
+            crate::text::printable(&fault.to_string()),
+        );
+        let now = SystemTime::now();
+        let letter = letter::write(
+            Draft {
+                stem: format!("trouble-{}", EntryId::at(now)),
+                to: &self.settings.mail_fallback,
+                subject: format!("AMP CI cannot build on {}: {}", host_name(), fault.key()),
+                text,
+                build: None,
+                date: now,
+            },
+            &self.settings,
+        );
+        // On a full disk there is no room for it in the outbox, but there may be a mail server.
+        outbox.put(&letter).is_ok() || outbox.send_unstored(&letter).is_ok()
+    }
+}
+
+impl Said {
+    fn parse(line: &str) -> Option<Self> {
+        let (how, key) = line.split_once(' ')?;
+        match how {
+            "mailed" | "logged" => Some(Self { key: key.to_string(), mailed: how == "mailed" }),
+            _ => None,
+        }
+    }
+
+    fn line(&self) -> String {
+        format!("{} {}\n", if self.mailed { "mailed" } else { "logged" }, self.key)
+    }
+}
+
+/// Where it is remembered when the home is read-only.
+fn elsewhere(home: &Home) -> PathBuf {
+    env::temp_dir().join(format!("amp_ci-trouble-{}", workspace::mark(home)))
+}
+
+/// Read only if it is ours: anybody can put a file there.
+fn elsewhere_note(home: &Home) -> String {
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+    let file = std::fs::OpenOptions::new().read(true).custom_flags(flags).open(elsewhere(home));
+    let ours = file.ok().filter(|file| {
+        let user = rustix::process::geteuid().as_raw();
+        file.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.uid() == user)
+    });
+    let mut note = String::new();
+    if let Some(file) = ours {
+        let _ = file.take(4096).read_to_string(&mut note);
+    }
+    note
+}

@@ -1,0 +1,142 @@
+//! The private directory that a build runs in, and the directory where these are made.
+
+use std::{
+    fs::Permissions,
+    io::{self, ErrorKind},
+    os::unix::fs::{MetadataExt, PermissionsExt},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use sha2::{Digest, Sha256};
+
+use super::tree::Children;
+use crate::{home::Home, queue::EntryId};
+
+/// The directory of workspaces, resolved and found safe.
+#[derive(Debug, Clone)]
+pub struct WorkDir {
+    path: PathBuf,
+    /// What this home's workspaces start with.
+    prefix: String,
+}
+
+/// A build's own directory.
+#[derive(Debug)]
+pub struct Workspace(PathBuf);
+
+impl WorkDir {
+    /// Resolves `configured` (often a symlink) and refuses what somebody else could turn against us.
+    pub fn open(configured: &Path, home: &Home) -> io::Result<Self> {
+        let refuse = |why: String| {
+            io::Error::new(
+                ErrorKind::PermissionDenied,
+                format!("work directory {}: {why}", configured.display()),
+            )
+        };
+        let failed = |error: io::Error| {
+            io::Error::new(error.kind(), format!("work directory {}: {error}", configured.display()))
+        };
+        let path = configured.canonicalize().map_err(failed)?;
+        let link = configured.symlink_metadata().map_err(failed)?;
+        let target = path.metadata().map_err(failed)?;
+        let user = rustix::process::geteuid().as_raw();
+        for (what, owner) in [("it", link.uid()), ("what it leads to", target.uid())] {
+            if owner != 0 && owner != user {
+                return Err(refuse(format!("{what} belongs to user {owner}, neither to root nor to us")));
+            }
+        }
+        if !target.is_dir() {
+            return Err(failed(ErrorKind::NotADirectory.into()));
+        }
+        if target.mode() & 0o1002 == 0o0002 {
+            return Err(refuse(
+                "everybody can write in it and it has no sticky bit: chmod +t, or o-w".to_string(),
+            ));
+        }
+        Ok(Self { path, prefix: format!("amp_ci-{}-", mark(home)) })
+    }
+
+    /// The resolved path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A fresh directory for one try of one build.
+    pub fn create(&self, id: &EntryId) -> io::Result<Workspace> {
+        let new = tempfile::Builder::new()
+            .prefix(&format!("{}{id}-", self.prefix))
+            .rand_bytes(8)
+            .permissions(Permissions::from_mode(0o700))
+            .tempdir_in(&self.path)
+            .map_err(|error| io::Error::new(error.kind(), format!("cannot make a workspace: {error}")))?;
+        Ok(Workspace(new.keep()))
+    }
+
+    /// Removes what killed runs of this home and user left; returns what could not be removed.
+    pub fn sweep(&self, children: &Children) -> Vec<io::Error> {
+        let user = rustix::process::geteuid().as_raw();
+        let Ok(entries) = fs_err::read_dir(&self.path) else { return Vec::new() };
+        entries
+            .flatten()
+            .filter(|entry| entry.file_name().to_string_lossy().starts_with(&self.prefix))
+            .filter(|entry| {
+                entry.metadata().is_ok_and(|metadata| metadata.is_dir() && metadata.uid() == user)
+            })
+            .filter_map(|entry| Workspace(entry.path()).remove(children).err())
+            .collect()
+    }
+}
+
+impl Workspace {
+    /// The directory.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Removes it with whatever is in it, never through a link and never into another file system.
+    pub fn remove(&self, children: &Children) -> io::Result<()> {
+        if !self.holds_a_mount() {
+            match std::fs::remove_dir_all(&self.0) {
+                Ok(()) => return Ok(()),
+                Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+                // Read-only directories (Go's module cache), or a tree deeper than our descriptors: below.
+                Err(_) => {}
+            }
+        }
+        // Both stay on this side of every link that they meet on their way down.
+        for (program, options) in
+            [("chmod", ["-R", "u+rwx", "--"]), ("rm", ["-rf", "--one-file-system", "--"])]
+        {
+            let mut command = Command::new(program);
+            command
+                .args(options)
+                .arg(&self.0)
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null());
+            children
+                .run(&mut command)
+                .map_err(|error| io::Error::new(error.kind(), format!("cannot run {program}: {error}")))?;
+        }
+        if self.0.symlink_metadata().is_ok() {
+            return Err(io::Error::other(format!(
+                "cannot remove {}: see what is left in it",
+                self.0.display()
+            )));
+        }
+        Ok(())
+    }
+
+    /// A build that runs as root may have mounted something.
+    fn holds_a_mount(&self) -> bool {
+        let inside = format!(" {}/", self.0.display());
+        fs_err::read_to_string("/proc/self/mountinfo").is_ok_and(|mounts| mounts.contains(&inside))
+    }
+}
+
+/// Eight hex digits that stand for this home, in the names of its workspaces and in the mark of its processes.
+pub fn mark(home: &Home) -> String {
+    let digest = Sha256::digest(home.as_os_string().as_encoded_bytes());
+    hex::encode(&digest[..4])
+}

@@ -1,0 +1,47 @@
+//! Writing a file so that a reader sees the old or the new one, and a power cut leaves one of them.
+
+use std::{
+    fs::{Metadata, Permissions},
+    io::{self, Write},
+    os::unix::fs::PermissionsExt,
+    path::Path,
+    time::Duration,
+};
+
+/// Prefix of the temporary names; what carries it and is old was left by a writer that died.
+pub const NEW_PREFIX: &str = ".new-";
+
+/// Replaces `path` by a file with `bytes` and `mode` (less the umask): temporary file in the same
+/// directory, fsync, rename. The rename itself is durable after [`sync_dir`].
+pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let failed =
+        |error: io::Error| io::Error::new(error.kind(), format!("cannot write {}: {error}", path.display()));
+    let mut new = tempfile::Builder::new()
+        .prefix(NEW_PREFIX)
+        .permissions(Permissions::from_mode(mode))
+        .tempfile_in(path.parent().unwrap_or(Path::new(".")))
+        .map_err(failed)?;
+    new.write_all(bytes).map_err(failed)?;
+    new.as_file().sync_all().map_err(failed)?;
+    new.persist(path).map_err(|error| failed(error.error))?;
+    Ok(())
+}
+
+/// Removes temporary files in a directory whose writers died more than an hour ago.
+pub fn sweep(dir: &Path) {
+    for entry in fs_err::read_dir(dir).into_iter().flatten().flatten() {
+        let is_new = entry.file_name().to_string_lossy().starts_with(NEW_PREFIX);
+        let is_old = |metadata: Metadata| {
+            let age = metadata.modified().ok().and_then(|time| time.elapsed().ok());
+            metadata.is_file() && age.is_some_and(|age| age > Duration::from_secs(3600))
+        };
+        if is_new && entry.metadata().is_ok_and(is_old) {
+            let _ = fs_err::remove_file(entry.path());
+        }
+    }
+}
+
+/// Makes the names in a directory durable.
+pub fn sync_dir(dir: &Path) -> io::Result<()> {
+    fs_err::File::open(dir)?.sync_all()
+}

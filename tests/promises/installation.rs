@@ -1,0 +1,321 @@
+//! An installation of its own for each test, and what people do with it: write chunks, push, build, look.
+
+use std::{
+    fs,
+    os::unix::process::ExitStatusExt,
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Output, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A hash that looks like one.
+pub const COMMIT: &str = "84ce5aeb5cbfe12bf72096f34d93c9f5d148e997";
+
+/// How long a condition may take before the test is given up.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// A home with nothing in it but the directories; letters are written to `mail/`, builds run in `work/`.
+pub struct Installation {
+    dir: TempDir,
+    variables: Vec<(String, String)>,
+}
+
+/// What `queue_build` is given.
+#[derive(Clone)]
+pub struct Push {
+    pub repository: String,
+    pub git_ref: String,
+    pub commit: String,
+    pub name: String,
+    pub email: String,
+}
+
+/// A record as people find it.
+#[derive(Debug)]
+pub struct Record {
+    pub id: String,
+    pub dir: PathBuf,
+    pub request: Value,
+    pub result: Value,
+}
+
+/// A letter as its reader sees it.
+#[derive(Debug)]
+pub struct Letter {
+    pub stem: String,
+    pub raw: String,
+    pub to: String,
+    pub from: String,
+    pub subject: String,
+    pub text: String,
+}
+
+impl Push {
+    pub fn to(repository: &str, branch: &str) -> Self {
+        Self {
+            repository: repository.to_string(),
+            git_ref: format!("refs/heads/{branch}"),
+            commit: COMMIT.to_string(),
+            name: "bdwheele".to_string(),
+            email: "bdwheele@example.org".to_string(),
+        }
+    }
+
+    pub fn by(mut self, name: &str, email: &str) -> Self {
+        self.name = name.to_string();
+        self.email = email.to_string();
+        self
+    }
+
+    pub fn git_ref(mut self, git_ref: &str) -> Self {
+        self.git_ref = git_ref.to_string();
+        self
+    }
+
+    pub fn arguments(&self) -> [&str; 5] {
+        [&self.repository, &self.git_ref, &self.commit, &self.name, &self.email]
+    }
+
+    /// The entry's text.
+    pub fn json(&self) -> String {
+        let [repository, git_ref, commit, name, email] = self.arguments();
+        serde_json::json!({
+            "repository": repository, "ref": git_ref, "commit_id": commit, "committer_name": name, "committer_email": email
+        })
+        .to_string()
+    }
+}
+
+impl Installation {
+    pub fn new() -> Self {
+        let dir = tempfile::Builder::new().prefix("amp_ci-test-").tempdir().unwrap();
+        for sub in ["queue", "scripts", "mail", "work"] {
+            fs::create_dir(dir.path().join(sub)).unwrap();
+        }
+        let mut installation = Self { dir, variables: Vec::new() };
+        let home = installation.home().display().to_string();
+        installation.set("AMP_CI_HOME", &home);
+        installation.set("AMP_CI_WORK_DIR", &format!("{home}/work"));
+        installation.set("AMP_CI_SMTP_URL", &format!("file://{home}/mail"));
+        installation.set("AMP_CI_MAIL_FROM", "amp_ci@ci.example.org");
+        installation.set("AMP_CI_MAIL_FALLBACK", "operator@example.org");
+        installation
+    }
+
+    /// With the chunks `checkout_repos` and `build_packages`; the first does nothing.
+    pub fn building(build_packages: &str) -> Self {
+        let installation = Self::new();
+        installation.chunk("checkout_repos", "true");
+        installation.chunk("build_packages", build_packages);
+        installation
+    }
+
+    pub fn home(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub fn path(&self, relative: &str) -> PathBuf {
+        self.home().join(relative)
+    }
+
+    /// A variable of `environment.sh`.
+    pub fn set(&mut self, name: &str, value: &str) -> &mut Self {
+        self.variables.retain(|(known, _)| known != name);
+        self.variables.push((name.to_string(), value.to_string()));
+        self
+    }
+
+    pub fn chunk(&self, name: &str, text: &str) -> &Self {
+        fs::write(self.path("scripts").join(name), text).unwrap();
+        self
+    }
+
+    /// One of our programs with this installation's variables and nothing else but PATH.
+    pub fn command(&self, program: &str) -> Command {
+        let path = match program {
+            "build" => env!("CARGO_BIN_EXE_amp_build"),
+            "queue_build" => env!("CARGO_BIN_EXE_queue_build"),
+            "webhookd" => env!("CARGO_BIN_EXE_webhookd"),
+            other => other,
+        };
+        let mut command = Command::new(path);
+        command.env_clear().env("PATH", std::env::var_os("PATH").unwrap()).stdin(Stdio::null());
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
+    /// Queues a push with `queue_build`; returns its id.
+    pub fn push(&self, push: &Push) -> String {
+        let output = self.command("queue_build").args(push.arguments()).output().unwrap();
+        assert!(output.status.success(), "queue_build: {}", String::from_utf8_lossy(&output.stderr));
+        let said = String::from_utf8(output.stdout).unwrap();
+        said.trim_end().strip_prefix("queued build-").expect("it says what it queued").to_string()
+    }
+
+    /// Puts an entry in place by hand.
+    pub fn entry(&self, id: &str, text: &str) -> &Self {
+        let hidden = self.path("queue/.by-hand");
+        fs::write(&hidden, text).unwrap();
+        fs::rename(hidden, self.path("queue").join(format!("build-{id}"))).unwrap();
+        self
+    }
+
+    /// Runs `build` to its end; it has to leave with 0 and print nothing.
+    pub fn build(&self, threads: usize) {
+        let output = self.build_with(&["--threads", &threads.to_string()]);
+        assert_eq!(output.status.code(), Some(0), "build.log:\n{}", self.log());
+    }
+
+    /// Runs `build` with these arguments to its end; nothing may be printed, as cron would mail it.
+    pub fn build_with(&self, arguments: &[&str]) -> Output {
+        let output = self.command("build").args(arguments).output().unwrap();
+        let said = [&output.stdout[..], &output.stderr[..]].concat();
+        assert!(said.is_empty(), "build said: {}", String::from_utf8_lossy(&said));
+        output
+    }
+
+    /// Starts `build` and returns at once.
+    pub fn start_build(&self, threads: usize) -> Running {
+        let mut command = self.command("build");
+        command.args(["--threads", &threads.to_string()]).stdout(Stdio::null()).stderr(Stdio::null());
+        Running(command.spawn().unwrap())
+    }
+
+    /// The names of all files directly in `queue/` that are entries, waiting or claimed, sorted.
+    pub fn entries(&self) -> Vec<String> {
+        names(&self.path("queue")).into_iter().filter(|name| name.starts_with("build-")).collect()
+    }
+
+    /// All final records, oldest first by name.
+    pub fn records(&self) -> Vec<Record> {
+        let read = |path: PathBuf| serde_json::from_slice(&fs::read(path).ok()?).ok();
+        names(&self.path("builds"))
+            .into_iter()
+            .filter_map(|id| {
+                let dir = self.path("builds").join(&id);
+                Some(Record {
+                    request: read(dir.join("request.json"))?,
+                    result: read(dir.join("result.json"))?,
+                    id,
+                    dir,
+                })
+            })
+            .collect()
+    }
+
+    /// The only record there is.
+    pub fn record(&self) -> Record {
+        let mut records = self.records();
+        assert_eq!(records.len(), 1, "one record; build.log:\n{}", self.log());
+        records.remove(0)
+    }
+
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.path("build.log")).unwrap_or_default()
+    }
+
+    /// The letters that were sent, by name.
+    pub fn letters(&self) -> Vec<Letter> {
+        names(&self.path("mail"))
+            .into_iter()
+            .filter_map(|name| {
+                let raw = fs::read(self.path("mail").join(&name)).unwrap();
+                Some(Letter::read(name.strip_suffix(".eml")?, &raw))
+            })
+            .collect()
+    }
+}
+
+impl Letter {
+    pub fn read(stem: &str, raw: &[u8]) -> Self {
+        let message = mail_parser::MessageParser::default().parse(raw).expect("a letter");
+        let address = |header: Option<&mail_parser::Address>| {
+            header.and_then(|list| list.first()?.address()).unwrap_or_default().to_string()
+        };
+        Self {
+            stem: stem.to_string(),
+            to: address(message.to()),
+            from: address(message.from()),
+            subject: message.subject().unwrap_or_default().to_string(),
+            text: message.body_text(0).unwrap_or_default().replace("\r\n", "\n"),
+            raw: String::from_utf8(raw.to_vec()).expect("letters are ASCII"),
+        }
+    }
+}
+
+impl Record {
+    pub fn outcome(&self) -> &str {
+        self.result["outcome"].as_str().unwrap()
+    }
+
+    pub fn output(&self) -> String {
+        String::from_utf8_lossy(&fs::read(self.dir.join("output.log")).unwrap_or_default()).into_owned()
+    }
+}
+
+/// A `build` that runs; killed when dropped.
+pub struct Running(Child);
+
+impl Running {
+    pub fn pid(&self) -> i32 {
+        self.0.id().cast_signed()
+    }
+
+    pub fn signal(&self, signal: &str) {
+        assert!(
+            Command::new("kill")
+                .args([&format!("-{signal}"), &self.pid().to_string()])
+                .status()
+                .unwrap()
+                .success()
+        );
+    }
+
+    /// Waits for its end: the exit code, or minus the signal.
+    pub fn wait(&mut self) -> i32 {
+        code(until("build ends", || self.0.try_wait().unwrap()))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn code(status: ExitStatus) -> i32 {
+    status.code().or_else(|| status.signal().map(|signal| -signal)).unwrap()
+}
+
+/// Names in a directory, sorted; none if it is not there.
+pub fn names(dir: &Path) -> Vec<String> {
+    let mut names: Vec<String> = fs::read_dir(dir)
+        .into_iter()
+        .flatten()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+/// Waits until `look` finds something; gives up loudly after a minute.
+pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "waited in vain until {what}");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Waits until `condition` holds.
+pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+    until(what, || condition().then_some(()));
+}
