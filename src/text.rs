@@ -1,7 +1,7 @@
 //! How text from outside is shown where people read it line by line: nothing in it can end a line, move the
 //! cursor or turn the direction of writing.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt::Write};
 
 /// `text` with every control character (tab excepted), line separator and bidirectional mark escaped as
 /// `\n`, `\r`, `\x1b` or `\u{2028}`.
@@ -14,8 +14,8 @@ pub fn printable(text: &str) -> Cow<'_, str> {
         match c {
             '\n' => shown.push_str("\\n"),
             '\r' => shown.push_str("\\r"),
-            c if is_unprintable(c) && c.is_ascii() => shown.push_str(&format!("\\x{:02x}", c as u32)),
-            c if is_unprintable(c) => shown.push_str(&format!("\\u{{{:x}}}", c as u32)),
+            c if is_unprintable(c) && c.is_ascii() => _ = write!(shown, "\\x{:02x}", c as u32),
+            c if is_unprintable(c) => _ = write!(shown, "\\u{{{:x}}}", c as u32),
             c => shown.push(c),
         }
     }
