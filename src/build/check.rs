@@ -25,7 +25,7 @@ pub fn run(home: &Home, settings: &Settings, test_letter_to: Option<&Address>) -
     findings.directories(home);
     Findings::settings(settings);
     findings.chunks(home);
-    findings.programs();
+    findings.programs(settings);
     findings.work_dir(home, settings);
     findings.mail(home, settings, test_letter_to);
     match findings.wrong {
@@ -165,10 +165,15 @@ impl Findings {
         ok(&format!("chunks: {}", names.join(", ")));
     }
 
-    fn programs(&mut self) {
-        for program in ["/bin/bash", "git"] {
-            let found =
-                Command::new(program).arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).status();
+    fn programs(&mut self, settings: &Settings) {
+        let launcher = settings.launcher.as_ref().map(|launcher| ["setpriv", launcher.start.program()]);
+        for program in ["/bin/bash", "git"].into_iter().chain(launcher.into_iter().flatten()) {
+            let found = Command::new(program)
+                .arg("--version")
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .status();
             match found {
                 Ok(_) => ok(&format!("{program} is there")),
                 Err(error) => {

@@ -13,6 +13,7 @@ use std::{
 };
 
 use super::{
+    announce,
     letter::{self, Draft},
     one_build::{self, Done},
     outbox::{Outbox, Postman},
@@ -264,8 +265,11 @@ impl Run {
         }
         self.postman.pass();
         self.last_mail = LastMail::NotYet;
-        if let Done::Fault(fault) = done {
-            self.or_fault(Err(fault));
+        match done {
+            Done::Recorded | Done::PutBack => {}
+            // The engine is at fault; it has been said, and the next build tries again.
+            Done::NoVerdict => _ = self.over.get_or_insert(Over::Faulty),
+            Done::Fault(fault) => self.or_fault(Err(fault)),
         }
     }
 
@@ -394,13 +398,7 @@ impl Run {
                 return Ok(());
             }
         };
-        tracing::info!(
-            "Submitting {id} {} {} {} for {}",
-            entry.request.repository,
-            entry.request.git_ref,
-            entry.request.commit_id,
-            entry.request.committer_name.as_str()
-        );
+        announce::submission(&entry);
         self.spawn(entry, lane)
     }
 

@@ -16,6 +16,7 @@ use lettre::{
 };
 
 use super::{
+    launched,
     outcome::Outcome,
     record::{BuildResult, Record},
     settings::Settings,
@@ -93,7 +94,9 @@ pub fn about(
         date: result.finished.into(),
     };
     let mut letters = vec![write(draft(id.to_string(), &committer), settings)];
-    if result.outcome == Outcome::Error {
+    let told_already =
+        result.reason.as_deref().is_some_and(|reason| reason.starts_with(launched::NO_VERDICT));
+    if result.outcome == Outcome::Error && !told_already {
         letters.push(write(draft(format!("{id}.ci"), &settings.mail_fallback), settings));
     }
     Ok(letters)

@@ -5,8 +5,11 @@
 //! What starts a process, what follows its output, what says how it ended and what ends it are four
 //! things, so that a launcher can stand in front.
 
+pub mod announce;
 pub mod check;
 pub mod drain;
+pub mod launched;
+pub mod launcher;
 pub mod letter;
 pub mod log;
 pub mod one_build;
@@ -22,5 +25,6 @@ pub mod script;
 pub mod settings;
 pub mod tree;
 pub mod trouble;
+pub mod verdict;
 pub mod watch;
 pub mod workspace;

@@ -12,19 +12,22 @@ use std::{
 use jiff::Timestamp;
 
 use super::{
+    announce,
     drain::Ci,
-    letter,
-    log::PROGRESS,
-    outcome::{Outcome, Verdict},
+    launched, letter,
+    outcome::Verdict,
     output::OutputLog,
-    process::{self, Ended, Script},
+    process::{self, Ended, Program, Task},
     record::{BuildResult, Record, Try},
     script::{self, Composed},
     settings::host_name,
     trouble::Fault,
     workspace,
 };
-use crate::queue::{BuildRequest, Claimed, EntryId};
+use crate::queue::{Claimed, EntryId};
+
+/// So often a build may take `build` down with it, or come to no verdict, before it is given up.
+pub const TRIES: u32 = 3;
 
 /// What became of a claimed entry.
 #[derive(Debug)]
@@ -33,48 +36,69 @@ pub enum Done {
     Recorded,
     /// It is in the queue again, because we were told to stop.
     PutBack,
+    /// It is in the queue again, because the engine failed; the try counts.
+    NoVerdict,
     /// The machine is at fault; the entry is in the queue again, unless even that failed.
     Fault(Fault),
 }
 
-/// How a try went that could be made.
+/// How the run of a script ended.
+#[derive(Debug)]
+pub enum Ran {
+    /// It came to a verdict.
+    Verdict(Verdict),
+    /// We were told to stop.
+    Stopped,
+    /// The launcher ended without one; its words.
+    NoVerdict(String),
+}
+
+/// A try, and when it was made.
 struct Tried {
-    verdict: Verdict,
+    ran: Ran,
     started: Timestamp,
     took: Duration,
-    attempts: u32,
+    attempt: u32,
 }
 
 /// Runs one claimed entry to its end.
 pub fn run(ci: &Ci, entry: &Claimed) -> Done {
     let record = Record::of(&ci.home, &entry.id);
-    let done = match attempt(ci, &record, entry) {
-        Ok(None) => Ok(Done::PutBack),
-        Ok(Some(tried)) => {
-            let result = BuildResult::new(
-                &tried.verdict,
-                tried.started,
-                tried.took.as_secs_f64(),
-                tried.attempts,
-                host_name(),
-            );
-            match record.commit(&result) {
-                Ok(()) => return finish(ci, &record, entry, &result),
-                Err(error) => Err(Fault { stage: "the result of a build cannot be recorded", error }),
-            }
-        }
-        Err(fault) => Err(fault),
-    };
-    // Neither being stopped nor a fault of the machine costs a try.
-    if let Some(running) = record.running()
-        && let Err(error) = record.take_back(&running)
+    let done = try_once(ci, &record, entry).and_then(|tried| conclude(ci, &record, entry, tried));
+    if !matches!(done, Ok(Done::Recorded))
+        && !record.is_final()
+        && let Err(error) = put_back(ci, entry)
     {
-        tracing::warn!("{error}: this try will be counted");
-    }
-    if let Err(error) = put_back(ci, entry) {
         tracing::error!("{error}: the next build puts it back");
     }
     done.unwrap_or_else(Done::Fault)
+}
+
+/// What a try leads to.
+fn conclude(ci: &Ci, record: &Record, entry: &Claimed, tried: Tried) -> Result<Done, Fault> {
+    let Tried { ran, started, took, attempt } = tried;
+    let verdict = match ran {
+        Ran::Verdict(verdict) => verdict,
+        Ran::Stopped => {
+            announce::put_back(entry);
+            return Ok(Done::PutBack);
+        }
+        Ran::NoVerdict(why) => {
+            launched::tell_fallback(ci, record, entry, &why)
+                .map_err(Fault::at("a letter cannot be stored"))?;
+            if attempt < TRIES {
+                announce::no_verdict(entry, attempt, &why);
+                return Ok(Done::NoVerdict);
+            }
+            Verdict::Error(format!("{}, and this was try {attempt}: {why}", launched::NO_VERDICT))
+        }
+    };
+    let result = BuildResult::new(&verdict, started, took.as_secs_f64(), attempt, host_name());
+    if let Err(error) = record.commit(&result) {
+        take_back(record);
+        return Err(Fault { stage: "the result of a build cannot be recorded", error });
+    }
+    finish(ci, record, entry, &result)
 }
 
 /// Back into the queue, also if somebody has removed the claimed entry meanwhile.
@@ -85,81 +109,81 @@ fn put_back(ci: &Ci, entry: &Claimed) -> io::Result<()> {
     Ok(())
 }
 
-/// One try; none if it was stopped.
-fn attempt(ci: &Ci, record: &Record, entry: &Claimed) -> Result<Option<Tried>, Fault> {
+/// This try did not count: neither being stopped nor a fault of the machine costs one.
+fn take_back(record: &Record) {
+    if let Some(running) = record.running()
+        && let Err(error) = record.take_back(&running)
+    {
+        tracing::warn!("{error}: this try will be counted");
+    }
+}
+
+/// Composes the script and runs it, unless there is nothing to run.
+fn try_once(ci: &Ci, record: &Record, entry: &Claimed) -> Result<Tried, Fault> {
     const RECORD: &str = "a build cannot be recorded";
     let Claimed { id, request, bytes } = entry;
-    let clock = Instant::now();
-    let started = Timestamp::now();
+    let (clock, started) = (Instant::now(), Timestamp::now());
     record.begin(bytes).map_err(Fault::at(RECORD))?;
-    let attempts = record.running().map_or(0, |running| running.attempt) + 1;
-    let tried = |verdict| Ok(Some(Tried { verdict, started, took: clock.elapsed(), attempts }));
+    let before = record.running();
+    let attempt = before.as_ref().map_or(0, |before| before.attempt) + 1;
+    let tried = |ran| Ok(Tried { ran, started, took: clock.elapsed(), attempt });
 
     let variables = script::variables(id, request, &ci.settings.git_base);
     let composed = script::compose(&ci.home.scripts(), request, &variables);
     let text = match composed.map_err(Fault::at("a chunk cannot be read"))? {
         Composed::Script(text) => text,
-        Composed::Nothing(reason) => return tried(Verdict::Skipped(reason)),
-        Composed::Incomplete(reason) => return tried(Verdict::Error(reason)),
+        Composed::Nothing(reason) => return tried(Ran::Verdict(Verdict::Skipped(reason))),
+        Composed::Incomplete(reason) => return tried(Ran::Verdict(Verdict::Error(reason))),
     };
+    tracing::debug!("build.sh of {id}:\n{}", String::from_utf8_lossy(&text));
     fs_err::write(record.script(), &text).map_err(Fault::at(RECORD))?;
     let mut output = OutputLog::create(&record.output(), ci.settings.log_limit).map_err(Fault::at(RECORD))?;
     let workspace = ci.work_dir()?.create(id).map_err(Fault::at("no workspace can be made"))?;
     let running = Try {
-        attempt: attempts,
+        attempt,
         host: host_name(),
         pid: std::process::id(),
         script_pid: None,
         started,
         workspace: workspace.path().to_path_buf(),
+        engine_failed: before.is_some_and(|before| before.engine_failed),
     };
-    let script = Script {
-        path: &record.script(),
-        workspace: workspace.path(),
-        variables: &variables,
-        mark: &mark(ci, id),
-    };
-    let ended = record.set_running(&running).and_then(|()| {
-        tracing::debug!("build.sh of {id}:\n{}", String::from_utf8_lossy(&text));
-        run_script(ci, record, entry, &script, running, &mut output)
+    let task =
+        Task { ci, record, entry, workspace: workspace.path(), variables: &variables, running: &running };
+    let ran = record.set_running(&running).map_err(Fault::at(RECORD)).and_then(|()| {
+        let ran = match &ci.settings.launcher {
+            None => run_here(&task, &mut output),
+            Some(launcher) => launched::run(&task, launcher, &text, &mut output),
+        };
+        let ran = ran.and_then(|ran| output.finish().map(|()| ran));
+        if matches!(ran, Err(_) | Ok(Ran::Stopped)) {
+            take_back(record);
+        }
+        ran.map_err(Fault::at("a build cannot be run"))
     });
     if let Err(error) = workspace.remove(&ci.children) {
         tracing::warn!("{error}");
     }
-    let verdict = match ended {
-        Ok(Ended::Exited(status)) => Verdict::Ran(status.into()),
-        Ok(Ended::TimedOut(status)) => {
-            Verdict::TimedOut(status.into(), format!("ended after its limit of {}", ci.settings.timeout))
-        }
-        Ok(Ended::Stopped) => {
-            announce(id, request, "is put back: build was told to stop");
-            return Ok(None);
-        }
-        Err(error) if error.kind() == ErrorKind::ArgumentListTooLong => {
-            Verdict::Error("its ref is longer than an argument of a program can be".to_string())
-        }
-        Err(error) => return Err(Fault { stage: "a build cannot be run", error }),
-    };
-    output.finish().map_err(Fault::at(RECORD))?;
-    tried(verdict)
+    tried(ran?)
 }
 
-/// From the start of the script to the end of its last process.
-fn run_script(
-    ci: &Ci,
-    record: &Record,
-    entry: &Claimed,
-    script: &Script,
-    mut running: Try,
-    output: &mut OutputLog,
-) -> io::Result<Ended> {
-    let deadline = ci.settings.timeout.0.map(|limit| Instant::now() + limit);
-    let process = process::start(script, &ci.children)?;
-    announce_start(&entry.id, &entry.request, process.pid());
-    running.script_pid = Some(process.pid());
-    // For people only; the try is counted already.
-    let _ = record.set_running(&running);
-    process.follow(output, deadline, &ci.stop, &ci.children)
+/// On this host: bash runs build.sh, and how it ended is how the build ended.
+fn run_here(task: &Task, output: &mut OutputLog) -> io::Result<Ran> {
+    let settings = &task.ci.settings;
+    let deadline = settings.timeout.0.map(|limit| Instant::now() + limit);
+    let program = Program { words: vec!["/bin/bash".into(), task.record.script().into()], errors_to: None };
+    let running = match process::start(task, &program) {
+        Err(error) if error.kind() == ErrorKind::ArgumentListTooLong => {
+            let reason = "its ref is longer than an argument of a program can be".to_string();
+            return Ok(Ran::Verdict(Verdict::Error(reason)));
+        }
+        running => running?,
+    };
+    Ok(match running.follow(&mut |bytes| output.write(bytes), deadline)? {
+        Ended::Exited(status) => Ran::Verdict(Verdict::Ran(status.into())),
+        Ended::TimedOut(status) => Ran::Verdict(Verdict::TimedOut(status.into(), settings.timeout.reason())),
+        Ended::Stopped => Ran::Stopped,
+    })
 }
 
 /// What the processes of this build are recognised by: this home, this entry.
@@ -168,12 +192,10 @@ pub fn mark(ci: &Ci, id: &EntryId) -> String {
 }
 
 /// What is left to do once the final word is on record. Doing it again changes nothing.
-pub fn finish(ci: &Ci, record: &Record, entry: &Claimed, result: &BuildResult) -> Done {
-    announce_end(record, entry, result);
-    match complete(ci, record, &entry.id, result) {
-        Ok(()) => Done::Recorded,
-        Err(error) => Done::Fault(Fault { stage: "a finished build cannot be told of", error }),
-    }
+pub fn finish(ci: &Ci, record: &Record, entry: &Claimed, result: &BuildResult) -> Result<Done, Fault> {
+    announce::end(record, entry, result);
+    complete(ci, record, &entry.id, result).map_err(Fault::at("a finished build cannot be told of"))?;
+    Ok(Done::Recorded)
 }
 
 /// Letters, then the entry: after this the build is over in every respect but that mail may wait.
@@ -183,39 +205,4 @@ pub fn complete(ci: &Ci, record: &Record, id: &EntryId, result: &BuildResult) ->
     }
     record.clear_running()?;
     ci.drain.finish(id)
-}
-
-fn announce_start(id: &EntryId, request: &BuildRequest, pid: u32) {
-    announce(id, request, &format!("runs as pid {pid}; kill -- -{pid} ends this build"));
-}
-
-fn announce(id: &EntryId, request: &BuildRequest, what: &str) {
-    tracing::info!(target: PROGRESS, "{id} {} {} {} {what}", request.repository, request.git_ref, request.commit_id);
-}
-
-/// The end of a build, with its output if that says what went wrong.
-fn announce_end(record: &Record, entry: &Claimed, result: &BuildResult) {
-    let id = &entry.id;
-    let outcome = match (result.outcome, result.rc, result.reason.as_deref()) {
-        (Outcome::Succeeded, ..) => "succeeded".to_string(),
-        (Outcome::Failed, Some(rc), _) => format!("failed with rc {rc}"),
-        (Outcome::TimedOut, Some(rc), Some(reason)) => format!("timed out: {reason}, rc {rc}"),
-        (Outcome::Skipped, _, reason) => format!("skipped: {}", reason.unwrap_or_default()),
-        (_, _, reason) => format!("could not be run: {}", reason.unwrap_or_default()),
-    };
-    let what = format!("{outcome} ({:.1} s)", result.seconds);
-    let failed = matches!(result.outcome, Outcome::Failed | Outcome::TimedOut | Outcome::Error);
-    let output = || letter::shown_output(record).unwrap_or_else(|error| error.to_string());
-    if failed {
-        let request = &entry.request;
-        tracing::error!(
-            target: PROGRESS,
-            "{id} {} {} {} {what}\n{}", request.repository, request.git_ref, request.commit_id, output()
-        );
-    } else {
-        announce(id, &entry.request, &what);
-        if tracing::enabled!(tracing::Level::DEBUG) {
-            tracing::debug!("output of {id}:\n{}", output());
-        }
-    }
 }

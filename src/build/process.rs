@@ -3,6 +3,7 @@
 use std::{
     env,
     ffi::OsString,
+    fs::File,
     io,
     os::{
         fd::{AsFd, OwnedFd},
@@ -22,9 +23,16 @@ use rustix::{
 };
 
 use super::{
-    output::OutputLog,
-    tree::{Children, MARK, Tree},
+    announce,
+    drain::Ci,
+    one_build,
+    record::{Record, Try},
+    tree::{MARK, Tree},
 };
+use crate::queue::Claimed;
+
+/// Takes output as it comes.
+pub type Keep<'a> = dyn FnMut(&[u8]) -> io::Result<()> + 'a;
 
 /// Between SIGTERM and SIGKILL.
 pub const GRACE: Duration = Duration::from_secs(10);
@@ -36,22 +44,36 @@ const PIPE_SIZE: usize = 256 << 10;
 #[derive(Debug)]
 pub struct Stop(OwnedFd);
 
-/// What is started.
-#[derive(Debug)]
-pub struct Script<'a> {
-    /// `build.sh`, absolute.
-    pub path: &'a Path,
+/// One try of one build: what its process is started for.
+#[derive(Debug, Clone, Copy)]
+pub struct Task<'a> {
+    /// Everything around it.
+    pub ci: &'a Ci,
+    /// Where it is kept.
+    pub record: &'a Record,
+    /// What is asked for.
+    pub entry: &'a Claimed,
     /// The fresh directory that it runs in.
     pub workspace: &'a Path,
     /// What the build adds to the inherited environment.
     pub variables: &'a [(&'a str, &'a str)],
-    /// What its processes are recognised by.
-    pub mark: &'a str,
+    /// What is on record of this try.
+    pub running: &'a Try,
+}
+
+/// What is started for it.
+#[derive(Debug)]
+pub struct Program {
+    /// argv.
+    pub words: Vec<OsString>,
+    /// Where its own stderr goes; none is where its stdout goes, in order.
+    pub errors_to: Option<File>,
 }
 
 /// A script that runs. Dropping it without following it to its end leaves the process alone.
 #[derive(Debug)]
-pub struct Running {
+pub struct Running<'a> {
+    ci: &'a Ci,
     child: Child,
     ended: OwnedFd,
     output: OwnedFd,
@@ -81,49 +103,55 @@ impl Stop {
     }
 }
 
-/// Starts the script: a process group of its own, nothing on stdin, both streams in one pipe, which keeps
-/// their order.
-pub fn start(script: &Script, children: &Children) -> io::Result<Running> {
+/// Starts the program: a process group of its own, nothing on stdin, its output in a pipe.
+pub fn start<'a>(task: &Task<'a>, program: &Program) -> io::Result<Running<'a>> {
+    let Task { ci, record, entry, workspace, variables, running } = *task;
     let failed = |what: &str, error: io::Error| io::Error::new(error.kind(), format!("{what}: {error}"));
     let (output, write_end) =
         pipe_with(PipeFlags::CLOEXEC).map_err(|error| failed("cannot make a pipe", error.into()))?;
     // Not granted past a user's share of pipe memory; a smaller pipe works as well.
     let _ = fcntl_setpipe_size(&output, PIPE_SIZE);
     rustix::io::ioctl_fionbio(&output, true).map_err(|error| failed("cannot make a pipe", error.into()))?;
-
-    let mut command = Command::new("/bin/bash");
+    let errors = match &program.errors_to {
+        Some(file) => Stdio::from(file.try_clone()?),
+        None => Stdio::from(write_end.try_clone()?),
+    };
+    let mark = one_build::mark(ci, &entry.id);
+    let (name, arguments) = program.words.split_first().expect("a program has a name");
+    let mut command = Command::new(name);
     command
-        .arg(script.path)
-        .current_dir(script.workspace)
+        .args(arguments)
+        .current_dir(workspace)
         .env_clear()
         .envs(inherited_environment())
-        .envs(script.variables.iter().copied())
-        .env(MARK, script.mark)
+        .envs(variables.iter().copied())
+        .env(MARK, &mark)
         .env("GIT_TERMINAL_PROMPT", "0")
         .process_group(0)
         .stdin(Stdio::null())
-        .stdout(write_end.try_clone()?)
-        .stderr(write_end);
-    let child = children.spawn(&mut command).map_err(|error| failed("cannot start /bin/bash", error))?;
+        .stdout(write_end)
+        .stderr(errors);
+    let child = ci
+        .children
+        .spawn(&mut command)
+        .map_err(|error| failed(&format!("cannot start {}", name.to_string_lossy()), error))?;
     // Our copies of the write end go with it.
     drop(command);
-    let pid = child.id().cast_signed();
-    let ended = Pid::from_raw(pid)
-        .ok_or(Errno::SRCH)
-        .and_then(|pid| pidfd_open(pid, PidfdFlags::empty()))
-        .map_err(|error| failed("cannot watch a process", error.into()));
-    let mut running =
-        Running { child, ended: output.try_clone()?, output, tree: Tree::new(script.mark, Some(pid)) };
-    match ended {
-        Ok(ended) => {
-            running.ended = ended;
-            Ok(running)
-        }
+    let pid = child.id();
+    let ended = output.try_clone()?;
+    let mut started = Running { ci, child, ended, output, tree: Tree::new(&mark, Some(pid.cast_signed())) };
+    let watched = Pid::from_raw(pid.cast_signed()).ok_or(Errno::SRCH);
+    match watched.and_then(|pid| pidfd_open(pid, PidfdFlags::empty())) {
+        Ok(ended) => started.ended = ended,
         Err(error) => {
-            running.end_all(children)?;
-            Err(error)
+            started.end_all()?;
+            return Err(failed("cannot watch a process", error.into()));
         }
     }
+    announce::start(entry, pid);
+    // For people only; the try is counted already.
+    let _ = record.set_running(&Try { script_pid: Some(pid), ..running.clone() });
+    Ok(started)
 }
 
 /// `build`'s own environment without secrets and settings: PATH, proxies, JAVA_HOME and the like remain.
@@ -134,25 +162,14 @@ fn inherited_environment() -> impl Iterator<Item = (OsString, OsString)> {
     })
 }
 
-impl Running {
-    /// The script's process, which leads its group.
-    pub fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
-    /// Follows the script to its end: its output goes to `log` as it comes, and when it is over nothing of
+impl Running<'_> {
+    /// Follows the script to its end: its output goes to `keep` as it comes, and when it is over nothing of
     /// it is left. An error is ours (the output cannot be kept); the script has been ended then.
-    pub fn follow(
-        mut self,
-        log: &mut OutputLog,
-        deadline: Option<Instant>,
-        stop: &Stop,
-        children: &Children,
-    ) -> io::Result<Ended> {
-        let followed = self.until_over(log, deadline, stop, children);
-        let status = self.end_all(children);
+    pub fn follow(mut self, keep: &mut Keep, deadline: Option<Instant>) -> io::Result<Ended> {
+        let followed = self.until_over(keep, deadline);
+        let status = self.end_all();
         // What was in the pipe when the last writer went.
-        let rest = self.copy(log);
+        let rest = self.copy(keep);
         let ended = followed?;
         rest?;
         let status = status?;
@@ -164,16 +181,10 @@ impl Running {
     }
 
     /// Until the script's process has ended, or all of it has after a SIGTERM, or its grace is used up.
-    fn until_over(
-        &mut self,
-        log: &mut OutputLog,
-        deadline: Option<Instant>,
-        stop: &Stop,
-        children: &Children,
-    ) -> io::Result<Why> {
+    fn until_over(&mut self, keep: &mut Keep, deadline: Option<Instant>) -> io::Result<Why> {
         let why = loop {
-            match self.wait(deadline, Some(stop))? {
-                Woken::Output => self.copy(log)?,
+            match self.wait(deadline, Some(&self.ci.stop))? {
+                Woken::Output => self.copy(keep)?,
                 Woken::Over => return Ok(Why::Itself),
                 Woken::Late => break Why::Deadline,
                 Woken::Told => break Why::Stop,
@@ -183,7 +194,7 @@ impl Running {
         let grace = Instant::now() + GRACE;
         loop {
             match self.wait(Some(grace), None)? {
-                Woken::Output => self.copy(log)?,
+                Woken::Output => self.copy(keep)?,
                 Woken::Over => break,
                 Woken::Late | Woken::Told => return Ok(why),
             }
@@ -191,8 +202,8 @@ impl Running {
         // The rest has its grace too.
         while Instant::now() < grace && self.tree.is_alive() {
             thread::sleep(Duration::from_millis(20));
-            self.copy(log)?;
-            children.orphans();
+            self.copy(keep)?;
+            self.ci.children.orphans();
         }
         Ok(why)
     }
@@ -237,14 +248,14 @@ impl Running {
     }
 
     /// Copies what is in the pipe.
-    fn copy(&self, log: &mut OutputLog) -> io::Result<()> {
+    fn copy(&self, keep: &mut Keep) -> io::Result<()> {
         let mut piece = Vec::with_capacity(64 << 10);
         // A build that writes for ever must not keep us from looking at the clock.
         for _ in 0..16 {
             piece.clear();
             match rustix::io::read(self.output.as_fd(), rustix::buffer::spare_capacity(&mut piece)) {
                 Ok(0) | Err(Errno::AGAIN) => return Ok(()),
-                Ok(_) => log.write(&piece)?,
+                Ok(_) => keep(&piece)?,
                 Err(Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -253,7 +264,8 @@ impl Running {
     }
 
     /// Ends what is left of the build, at once, and takes the script's status.
-    fn end_all(&mut self, children: &Children) -> io::Result<ExitStatus> {
+    fn end_all(&mut self) -> io::Result<ExitStatus> {
+        let children = &self.ci.children;
         // While its leader is not waited for, the group's number cannot be anybody else's.
         if let Some(group) = Pid::from_raw(self.child.id().cast_signed()) {
             let _ = rustix::process::kill_process_group(group, Signal::KILL);

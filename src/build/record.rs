@@ -35,6 +35,9 @@ pub struct Try {
     pub started: Timestamp,
     /// Where the script runs.
     pub workspace: PathBuf,
+    /// Has the fallback heard that the engine failed this build?
+    #[serde(default)]
+    pub engine_failed: bool,
 }
 
 /// `result.json`: the final word.

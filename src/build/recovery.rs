@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::{
     drain::Ci,
-    one_build,
+    one_build::{self, TRIES},
     outcome::Verdict,
     record::{BuildResult, Record},
     settings::host_name,
@@ -14,9 +14,6 @@ use super::{
     trouble::Fault,
 };
 use crate::queue::{Claimed, EntryId, drain::Listing, drain::Look};
-
-/// So often a build may take `build` down with it before it is given up.
-const TRIES: u32 = 3;
 
 /// Brings every claimed entry into a state from which it can go on: waiting again, finished, or given up.
 pub fn recover(ci: &Ci, listing: &Listing) -> Result<(), Fault> {
@@ -28,6 +25,13 @@ pub fn recover(ci: &Ci, listing: &Listing) -> Result<(), Fault> {
         if !tree.kill(&ci.children) {
             let error = io::Error::other("`ps -eo pid,stat,wchan,cmd` shows them");
             return Err(Fault { stage: "processes of an earlier build do not end on SIGKILL", error });
+        }
+    }
+    if let Some(launcher) = &ci.settings.launcher {
+        for id in &ids {
+            launcher
+                .cancel(&id.waiting(), ci.work_dir()?.path(), &ci.children)
+                .map_err(Fault::at("what an earlier build left on the engine cannot be taken away"))?;
         }
     }
     for error in ci.work_dir()?.sweep(&ci.children) {
@@ -82,10 +86,7 @@ fn recover_one(ci: &Ci, id: &EntryId) -> io::Result<()> {
         let started = record.running().map_or_else(Timestamp::now, |running| running.started);
         let result = BuildResult::new(&Verdict::Error(reason), started, 0.0, tries, host_name());
         record.commit(&result)?;
-        return match one_build::finish(ci, &record, &entry, &result) {
-            one_build::Done::Fault(fault) => Err(fault.error),
-            _ => Ok(()),
-        };
+        return one_build::finish(ci, &record, &entry, &result).map(|_| ()).map_err(|fault| fault.error);
     }
     tracing::warn!("{id} goes back to the queue: an earlier build died after claiming it");
     if ci.drain.put_back(id)? {

@@ -5,6 +5,7 @@ use std::{env, fmt, path::PathBuf, time::Duration};
 
 use lettre::Address;
 
+use super::launcher::{CommandLine, Launcher};
 use crate::queue::request::is_address;
 
 /// How the settings are given on the command line, as texts.
@@ -32,6 +33,14 @@ pub struct SettingFlags {
     /// Output kept per build: bytes, or K, M, G of 1024 [AMP_CI_LOG_LIMIT, default 16M]
     #[arg(long, value_name = "SIZE")]
     log_limit: Option<String>,
+    /// Command line in front of every build, with {name} and {dir} for the entry and the build's directory
+    /// [AMP_CI_LAUNCHER]
+    #[arg(long, value_name = "COMMAND")]
+    launcher: Option<String>,
+    /// Takes away what a dead build may have left on the engine, such as `scancel --name={name}`
+    /// [AMP_CI_LAUNCHER_CANCEL]
+    #[arg(long, value_name = "COMMAND")]
+    launcher_cancel: Option<String>,
 }
 
 /// The settings of one run, read at start.
@@ -53,6 +62,8 @@ pub struct Settings {
     pub keep: usize,
     /// Bytes of output kept per build.
     pub log_limit: u64,
+    /// What stands in front of a build.
+    pub launcher: Option<Launcher>,
 }
 
 /// A limit of time; `None` is none. Shows as it would be written.
@@ -89,6 +100,8 @@ impl Settings {
             // What is wrong may be said, the value may not: it can hold a password.
             parse_mail_url(text).map_err(|why| format!("{why} (the value is not shown)"))
         })?;
+        let launcher = setting("AMP_CI_LAUNCHER", flags.launcher, "", parse_command_line)?;
+        let cancel = setting("AMP_CI_LAUNCHER_CANCEL", flags.launcher_cancel, "", parse_command_line)?;
         let from = format!("amp_ci@{}", mail_name());
         let fallback = format!("{}@{}", account(), mail_name());
         Ok(Self {
@@ -100,6 +113,14 @@ impl Settings {
             timeout: setting("AMP_CI_TIMEOUT", flags.timeout, "6h", parse_timeout)?,
             keep: setting("AMP_CI_KEEP", flags.keep, "500", parse_count)?,
             log_limit: setting("AMP_CI_LOG_LIMIT", flags.log_limit, "16M", parse_size)?,
+            launcher: match (launcher, cancel) {
+                (Some(start), cancel) => Some(Launcher { start, cancel }),
+                (None, None) => None,
+                (None, Some(_)) => {
+                    let problem = "is set, but AMP_CI_LAUNCHER is not".to_string();
+                    return Err(SettingError { name: "AMP_CI_LAUNCHER_CANCEL", problem });
+                }
+            },
         })
     }
 }
@@ -131,6 +152,11 @@ fn parse_git_base(text: &str) -> Result<String, String> {
         return Err(format!("'{}' is no URL or path to clone from", crate::text::printable(text)));
     }
     Ok(text.trim_end_matches('/').to_string())
+}
+
+/// Empty is none.
+fn parse_command_line(text: &str) -> Result<Option<CommandLine>, String> {
+    if text.is_empty() { Ok(None) } else { CommandLine::parse(text).map(Some) }
 }
 
 fn parse_address(text: &str) -> Result<Address, String> {
@@ -241,6 +267,13 @@ fn default_work_dir() -> String {
         return scratch.to_string();
     }
     env::temp_dir().to_string_lossy().into_owned()
+}
+
+impl Timeout {
+    /// What a build that ran into this limit has as its reason: goes on after "The script was".
+    pub fn reason(self) -> String {
+        format!("ended after its limit of {self}")
+    }
 }
 
 impl fmt::Display for Timeout {

@@ -1,0 +1,59 @@
+//! What build.log says of each build: its submission, its start, its end.
+
+use super::{
+    letter,
+    log::PROGRESS,
+    outcome::Outcome,
+    record::{BuildResult, Record},
+};
+use crate::queue::{BuildRequest, Claimed, EntryId};
+
+/// It has been claimed.
+pub fn submission(entry: &Claimed) {
+    let what = what(&entry.id, &entry.request);
+    tracing::info!("Submitting {what} for {}", entry.request.committer_name.as_str());
+}
+
+/// Its script runs.
+pub fn start(entry: &Claimed, pid: u32) {
+    let what = what(&entry.id, &entry.request);
+    tracing::info!(target: PROGRESS, "{what} runs as pid {pid}; kill -- -{pid} ends this build");
+}
+
+/// It was ended because `build` was told to stop.
+pub fn put_back(entry: &Claimed) {
+    let what = what(&entry.id, &entry.request);
+    tracing::info!(target: PROGRESS, "{what} is put back: build was told to stop");
+}
+
+/// The launcher ended without telling how the build ended.
+pub fn no_verdict(entry: &Claimed, attempt: u32, why: &str) {
+    let what = what(&entry.id, &entry.request);
+    tracing::error!(target: PROGRESS, "{what} is put back: try {attempt} came to no verdict\n{why}");
+}
+
+/// It has its final word; with its output if that says what went wrong.
+pub fn end(record: &Record, entry: &Claimed, result: &BuildResult) {
+    let what = what(&entry.id, &entry.request);
+    let outcome = match (result.outcome, result.rc, result.reason.as_deref()) {
+        (Outcome::Succeeded, ..) => "succeeded".to_string(),
+        (Outcome::Failed, Some(rc), _) => format!("failed with rc {rc}"),
+        (Outcome::TimedOut, Some(rc), Some(reason)) => format!("timed out: {reason}, rc {rc}"),
+        (Outcome::Skipped, _, reason) => format!("skipped: {}", reason.unwrap_or_default()),
+        (_, _, reason) => format!("could not be run: {}", reason.unwrap_or_default()),
+    };
+    let seconds = result.seconds;
+    let output = || letter::shown_output(record).unwrap_or_else(|error| error.to_string());
+    if matches!(result.outcome, Outcome::Succeeded | Outcome::Skipped) {
+        tracing::info!(target: PROGRESS, "{what} {outcome} ({seconds:.1} s)");
+        if tracing::enabled!(tracing::Level::DEBUG) {
+            tracing::debug!("output of {}:\n{}", entry.id, output());
+        }
+    } else {
+        tracing::error!(target: PROGRESS, "{what} {outcome} ({seconds:.1} s)\n{}", output());
+    }
+}
+
+fn what(id: &EntryId, request: &BuildRequest) -> String {
+    format!("{id} {} {} {}", request.repository, request.git_ref, request.commit_id)
+}

@@ -1,0 +1,134 @@
+//! What stands in front of a build that runs on an engine, or behind walls: `AMP_CI_LAUNCHER`, and what
+//! takes a job away again: `AMP_CI_LAUNCHER_CANCEL`.
+
+use std::{
+    env,
+    io::{self, Read},
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use rustix::fs::Access;
+
+use super::tree::Children;
+
+/// A command line: split as a shell splits, nothing expanded, no shell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommandLine(Vec<String>);
+
+/// The two commands of an engine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Launcher {
+    /// Runs what is appended to it, and ends when that ends.
+    pub start: CommandLine,
+    /// Takes away what a dead `build` may have left running.
+    pub cancel: Option<CommandLine>,
+}
+
+impl CommandLine {
+    /// Splits `text`; an error says what is wrong with it.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        match shlex::split(text) {
+            Some(words) if !words.is_empty() => Ok(Self(words)),
+            Some(_) => Err("is empty".to_string()),
+            None => Err(format!("'{}' has a quote that is not closed", crate::text::printable(text))),
+        }
+    }
+
+    /// The words, with `{name}` and `{dir}` filled in wherever they stand.
+    pub fn words<'a>(&'a self, name: &'a str, dir: &'a str) -> impl Iterator<Item = String> + 'a {
+        self.0.iter().map(move |word| filled_in(word, name, dir))
+    }
+
+    /// Is the program there? An engine that is not installed is no failure of a build.
+    pub fn look_up(&self) -> io::Result<()> {
+        let path = env::var_os("PATH").unwrap_or_default();
+        let is_program = |path: &Path| rustix::fs::access(path, Access::EXEC_OK).is_ok() && path.is_file();
+        let found = match self.program() {
+            path if path.contains('/') => is_program(Path::new(path)),
+            name => env::split_paths(&path).any(|dir| is_program(&dir.join(name))),
+        };
+        let missing = || {
+            io::Error::new(io::ErrorKind::NotFound, format!("{}: no such program in PATH", self.program()))
+        };
+        found.then_some(()).ok_or_else(missing)
+    }
+
+    /// The program.
+    pub fn program(&self) -> &str {
+        &self.0[0]
+    }
+}
+
+/// In one pass: what is filled in is never looked at again.
+fn filled_in(word: &str, name: &str, dir: &str) -> String {
+    let mut filled = String::with_capacity(word.len());
+    let mut rest = word;
+    while let Some(at) = rest.find('{') {
+        let (before, from_brace) = rest.split_at(at);
+        let (becomes, after) = [("{name}", name), ("{dir}", dir)]
+            .iter()
+            .find_map(|(placeholder, becomes)| Some((*becomes, from_brace.strip_prefix(placeholder)?)))
+            .unwrap_or_else(|| from_brace.split_at(1));
+        filled.push_str(before);
+        filled.push_str(becomes);
+        rest = after;
+    }
+    filled + rest
+}
+
+impl Launcher {
+    /// Takes away the job of this name, if there is a command for it. An error names what it said.
+    pub fn cancel(&self, name: &str, dir: &Path, children: &Children) -> io::Result<()> {
+        let Some(cancel) = &self.cancel else { return Ok(()) };
+        let dir = dir.to_string_lossy();
+        let mut words = cancel.words(name, &dir);
+        let mut command = Command::new(words.next().unwrap_or_default());
+        let (mut said, to_us) = io::pipe()?;
+        command.args(words).stdin(Stdio::null()).stdout(to_us.try_clone()?).stderr(to_us);
+        let failed = |what: &str| io::Error::other(format!("`{}` {what}", cancel.program()));
+        let status =
+            children.run(&mut command).map_err(|error| failed(&format!("cannot be run: {error}")))?;
+        drop(command);
+        if status.success() {
+            return Ok(());
+        }
+        let mut words = Vec::new();
+        let _ = said.by_ref().take(4096).read_to_end(&mut words);
+        Err(failed(&format!(
+            "did not take {name} away ({status}): {}",
+            String::from_utf8_lossy(&words).trim()
+        )))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_line_is_split_as_a_shell_splits_and_nothing_is_expanded() {
+        let line =
+            CommandLine::parse(r#"srun -N1 --job-name={name} --comment="a $HOME {dir}" 'x y' {dir}/{name}"#)
+                .unwrap();
+        let words: Vec<String> = line.words("build-1.2", "/w/{name}").collect();
+        assert_eq!(
+            words,
+            [
+                "srun",
+                "-N1",
+                "--job-name=build-1.2",
+                "--comment=a $HOME /w/{name}",
+                "x y",
+                "/w/{name}/build-1.2"
+            ]
+        );
+        assert_eq!(
+            CommandLine::parse("a {b} {").unwrap().words("", "").collect::<Vec<_>>(),
+            ["a", "{b}", "{"]
+        );
+        for bad in ["", "  ", "srun 'x"] {
+            assert!(CommandLine::parse(bad).is_err(), "{bad}");
+        }
+    }
+}
