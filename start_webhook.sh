@@ -26,7 +26,7 @@ export AMP_CI_HOME=${AMP_CI_HOME:-$checkout}
 
 environment=$AMP_CI_HOME/environment.sh
 if [[ -e $environment || -L $environment ]]; then
-    problem=$(bash -n -- "$environment" 2>&1) || fail "cannot use $environment: ${problem%%$'\n'*}"
+    problem=$(bash -n -- "$environment" 2>&1) || fail "cannot use the settings: ${problem%%$'\n'*}"
     set +eu -a
     # shellcheck disable=SC1090 # the operator's own file
     . "$environment"
@@ -112,8 +112,8 @@ SECONDS=0
 until serving=$(news | grep -a -m 1 -o 'serving hooks on .*'); do
     if ! kill -0 "$pid" 2>/dev/null; then
         wait "$pid" && status=0 || status=$?
-        news | tail -n 20 >&2
-        fail "webhookd ended (exit code $status) instead of serving; its last words, from $log, are above"
+        news | head -n 40 >&2
+        fail "webhookd ended (exit code $status) instead of serving; what it said, also in $log, is above"
     fi
     if ((SECONDS >= 60)); then
         kill "$pid"

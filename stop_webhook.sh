@@ -10,7 +10,7 @@ export AMP_CI_HOME=${AMP_CI_HOME:-$checkout}
 
 environment=$AMP_CI_HOME/environment.sh
 if [[ -e $environment || -L $environment ]]; then
-    problem=$(bash -n -- "$environment" 2>&1) || fail "cannot use $environment: ${problem%%$'\n'*}"
+    problem=$(bash -n -- "$environment" 2>&1) || fail "cannot use the settings: ${problem%%$'\n'*}"
     set +eu -a
     # shellcheck disable=SC1090 # the operator's own file
     . "$environment"
