@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# Every check of this project, for people and for CI: formatting, lints, shell scripts, tests, the demonstration.
+set -euo pipefail
+cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")"
+
+step() { printf '\n--- %s (%d s)\n\n' "$*" "$SECONDS"; }
+
+# Scripts say so in their first line; the chunks and the sample of environment.sh are parts of scripts.
+shell_scripts() {
+    git ls-files scripts environment.sh-sample
+    git grep --cached -l -I -E '^#!/(usr/bin/env |bin/)bash$' | while IFS= read -r file; do
+        [[ $(head -c 2 -- "$file") != '#!' ]] || echo "$file"
+    done
+}
+
+step 'cargo fmt'
+cargo fmt --check
+
+step 'cargo clippy'
+cargo clippy --all-targets --locked -- -D warnings
+
+step 'shellcheck'
+mapfile -t scripts < <(shell_scripts)
+printf '%s\n' "${scripts[@]}"
+shellcheck -- "${scripts[@]}"
+
+step 'cargo test'
+cargo test --locked
+
+step 'demo.sh'
+./demo.sh
+
+step 'All checks passed'
