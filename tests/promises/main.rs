@@ -2,3 +2,4 @@
 
 mod installation;
 mod one_push;
+mod start_stop;
