@@ -2,4 +2,5 @@
 
 mod installation;
 mod one_push;
+mod shipped_chunks;
 mod start_stop;
