@@ -198,6 +198,7 @@ expect 'and queues nothing' is "$(entries)" 2
 title 'The queue: ls queue, and one of the two'
 (cd "$home/queue" && find . -name 'build-*' -printf '%f\n' | sort) | indented
 find "$home/queue" -name 'build-*' | sort | head -n 1 | xargs cat | indented
+echo
 
 # --- 6 --------------------------------------------------------------------------------------------------------------
 
@@ -222,8 +223,8 @@ for record in "$home"/builds/*; do
     echo
     echo "  builds/${record##*/}: $(cd "$record" && echo *)"
     indented <"$record/result.json"
-    echo
 done
+echo
 expect 'one succeeded, then one failed with the exit code of its script' is "$(outcomes)" \
     '"outcome":"succeeded","rc":0 "outcome":"failed","rc":3 '
 expect 'the package of the good push was distributed' is "$(cat "$home/packages/amp_mgms-1.0.txt" 2>/dev/null)" Hello
