@@ -2,5 +2,6 @@
 
 mod installation;
 mod one_push;
+mod rooms;
 mod shipped_chunks;
 mod start_stop;

@@ -1,0 +1,73 @@
+//! Who may know whom: arrows point down only.
+
+use std::{fs, path::Path};
+
+/// Every source file below `room`, with its text.
+fn sources(room: &str) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let mut dirs = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(room)];
+    while let Some(dir) = dirs.pop() {
+        for entry in fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                dirs.push(path);
+            } else {
+                found.push((path.display().to_string(), fs::read_to_string(&path).unwrap()));
+            }
+        }
+    }
+    assert!(!found.is_empty(), "nothing in src/{room}");
+    found
+}
+
+fn never_names(room: &str, forbidden: &[&str], except: &[&str]) {
+    for (path, text) in sources(room) {
+        if except.iter().any(|name| path.ends_with(name)) {
+            continue;
+        }
+        for word in forbidden {
+            let line = text.lines().find(|line| line.contains(word) && !line.trim_start().starts_with("//"));
+            assert!(line.is_none(), "{path} names {word}: {}", line.unwrap_or_default());
+        }
+    }
+}
+
+#[test]
+fn the_daemon_and_the_drain_meet_only_in_an_argv_and_in_the_queue() {
+    never_names("webhook", &["crate::build", "crate::queue"], &[]);
+    never_names("build", &["crate::webhook"], &[]);
+}
+
+#[test]
+fn the_queue_does_not_know_what_a_build_is() {
+    never_names("queue", &["crate::build", "crate::webhook"], &[]);
+}
+
+#[test]
+fn the_deciding_part_knows_no_server_no_process_and_no_file_but_the_hooks_file() {
+    never_names("webhook/hooks", &["axum", "tokio", "std::process", "std::net::Tcp", "hyper"], &[]);
+    never_names("webhook/hooks", &["std::fs", "fs_err"], &["file.rs"]);
+}
+
+#[test]
+fn scripts_know_no_processes_and_processes_no_mail() {
+    never_names(
+        "build",
+        &["letter", "outbox"],
+        &[
+            "mod.rs",
+            "drain.rs",
+            "one_build.rs",
+            "launched.rs",
+            "letter.rs",
+            "outbox.rs",
+            "announce.rs",
+            "trouble.rs",
+            "check.rs",
+        ],
+    );
+    for room in ["build/script.rs", "build/placeholder.rs"] {
+        let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(room)).unwrap();
+        assert!(!text.contains("process::") && !text.contains("tree::"), "{room} knows processes");
+    }
+}
