@@ -64,11 +64,19 @@ struct Tried {
 /// Runs one claimed entry to its end.
 pub fn run(ci: &Ci, entry: &Claimed) -> Done {
     let record = Record::of(&ci.home, &entry.id);
-    let done = try_once(ci, &record, entry).and_then(|tried| conclude(ci, &record, entry, tried));
-    if !matches!(done, Ok(Done::Recorded))
-        && !record.is_final()
-        && let Err(error) = put_back(ci, entry)
+    let before = record.tries();
+    let done = try_once(ci, &record, entry, before + 1).and_then(|tried| conclude(ci, &record, entry, tried));
+    if record.is_final() {
+        // The word is said; if it is not known to be durable, or not told yet, the next build finishes from there.
+        return done.unwrap_or_else(Done::Fault);
+    }
+    // Neither being stopped nor a fault of the machine costs a try.
+    if !matches!(done, Ok(Done::NoVerdict))
+        && let Err(error) = record.take_back(before)
     {
+        tracing::warn!("{error}: this try will be counted");
+    }
+    if let Err(error) = put_back(ci, entry) {
         tracing::error!("{error}: the next build puts it back");
     }
     done.unwrap_or_else(Done::Fault)
@@ -94,10 +102,7 @@ fn conclude(ci: &Ci, record: &Record, entry: &Claimed, tried: Tried) -> Result<D
         }
     };
     let result = BuildResult::new(&verdict, started, took.as_secs_f64(), attempt, host_name());
-    if let Err(error) = record.commit(&result) {
-        take_back(record);
-        return Err(Fault { stage: "the result of a build cannot be recorded", error });
-    }
+    record.commit(&result).map_err(Fault::at("the result of a build cannot be recorded"))?;
     finish(ci, record, entry, &result)
 }
 
@@ -109,23 +114,12 @@ fn put_back(ci: &Ci, entry: &Claimed) -> io::Result<()> {
     Ok(())
 }
 
-/// This try did not count: neither being stopped nor a fault of the machine costs one.
-fn take_back(record: &Record) {
-    if let Some(running) = record.running()
-        && let Err(error) = record.take_back(&running)
-    {
-        tracing::warn!("{error}: this try will be counted");
-    }
-}
-
-/// Composes the script and runs it, unless there is nothing to run.
-fn try_once(ci: &Ci, record: &Record, entry: &Claimed) -> Result<Tried, Fault> {
+/// The try of this number: composes the script and runs it, unless there is nothing to run.
+fn try_once(ci: &Ci, record: &Record, entry: &Claimed, attempt: u32) -> Result<Tried, Fault> {
     const RECORD: &str = "a build cannot be recorded";
     let Claimed { id, request, bytes } = entry;
     let (clock, started) = (Instant::now(), Timestamp::now());
     record.begin(bytes).map_err(Fault::at(RECORD))?;
-    let before = record.running();
-    let attempt = before.as_ref().map_or(0, |before| before.attempt) + 1;
     let tried = |ran| Ok(Tried { ran, started, took: clock.elapsed(), attempt });
 
     let variables = script::variables(id, request, &ci.settings.git_base);
@@ -146,7 +140,7 @@ fn try_once(ci: &Ci, record: &Record, entry: &Claimed) -> Result<Tried, Fault> {
         script_pid: None,
         started,
         workspace: workspace.path().to_path_buf(),
-        engine_failed: before.is_some_and(|before| before.engine_failed),
+        engine_failed: record.running().is_some_and(|before| before.engine_failed),
     };
     let task =
         Task { ci, record, entry, workspace: workspace.path(), variables: &variables, running: &running };
@@ -155,11 +149,7 @@ fn try_once(ci: &Ci, record: &Record, entry: &Claimed) -> Result<Tried, Fault> {
             None => run_here(&task, &mut output),
             Some(launcher) => launched::run(&task, launcher, &text, &mut output),
         };
-        let ran = ran.and_then(|ran| output.finish().map(|()| ran));
-        if matches!(ran, Err(_) | Ok(Ran::Stopped)) {
-            take_back(record);
-        }
-        ran.map_err(Fault::at("a build cannot be run"))
+        ran.and_then(|ran| output.finish().map(|()| ran)).map_err(Fault::at("a build cannot be run"))
     });
     if let Err(error) = workspace.remove(&ci.children) {
         tracing::warn!("{error}");

@@ -139,16 +139,29 @@ impl Record {
         self.read("running.json").ok().flatten()
     }
 
-    /// Writes down that a try begins, or what has become known of it.
+    /// How many tries have begun and were not taken back.
+    pub fn tries(&self) -> u32 {
+        self.running().map_or(0, |running| running.attempt)
+    }
+
+    /// Writes down that a try begins, or what has become known of it. Seen by whoever comes after a death of
+    /// `build`; not made durable, as only the final word is.
     pub fn set_running(&self, running: &Try) -> io::Result<()> {
         durable::replace(&self.dir.join("running.json"), &json_line(running), 0o666)
     }
 
-    /// A try is over, or did not count: so many are left on record.
-    pub fn take_back(&self, running: &Try) -> io::Result<()> {
-        match running.attempt {
-            0 | 1 => self.clear_running(),
-            attempt => self.set_running(&Try { attempt: attempt - 1, script_pid: None, ..running.clone() }),
+    /// The try that has just been made, if it got so far as to be counted, does not count.
+    pub fn take_back(&self, tries_before: u32) -> io::Result<()> {
+        match self.running() {
+            Some(running) if running.attempt > tries_before => {
+                let before = Try { attempt: tries_before, script_pid: None, ..running };
+                if tries_before > 0 && self.set_running(&before).is_ok() {
+                    return Ok(());
+                }
+                // On a full disk a file can still be removed: rather a try too many than one too few.
+                self.clear_running()
+            }
+            _ => Ok(()),
         }
     }
 
@@ -163,6 +176,11 @@ impl Record {
     /// Says the final word: the commit point of a build. Durable when this returns `Ok`.
     pub fn commit(&self, result: &BuildResult) -> io::Result<()> {
         durable::replace(&self.dir.join("result.json"), &json_line(result), 0o666)?;
+        self.sync()
+    }
+
+    /// Makes the names in the record, and its own, durable.
+    fn sync(&self) -> io::Result<()> {
         durable::sync_dir(&self.dir)?;
         durable::sync_dir(self.dir.parent().unwrap_or(&self.dir))
     }

@@ -73,7 +73,7 @@ fn recover_one(ci: &Ci, id: &EntryId) -> io::Result<()> {
         }
         Err(error) => return Err(error),
     }
-    let tries = record.running().map_or(0, |running| running.attempt);
+    let tries = record.tries();
     let entry = match ci.drain.look_at_claimed(id)? {
         Look::Request(request, bytes) => Claimed { id: id.clone(), request, bytes },
         Look::Gone => Claimed { id: id.clone(), request: record.request()?, bytes: record.request_bytes()? },
