@@ -180,7 +180,7 @@ impl Record {
     }
 
     /// Makes the names in the record, and its own, durable.
-    fn sync(&self) -> io::Result<()> {
+    pub fn sync(&self) -> io::Result<()> {
         durable::sync_dir(&self.dir)?;
         durable::sync_dir(self.dir.parent().unwrap_or(&self.dir))
     }

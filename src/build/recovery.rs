@@ -66,7 +66,11 @@ fn unclaimed(ci: &Ci, listing: &Listing) -> io::Result<Vec<EntryId>> {
 fn recover_one(ci: &Ci, id: &EntryId) -> io::Result<()> {
     let record = Record::of(&ci.home, id);
     match record.result() {
-        Ok(Some(result)) => return one_build::complete(ci, &record, id, &result),
+        Ok(Some(result)) => {
+            // Whoever wrote it may have died before it was durable.
+            record.sync()?;
+            return one_build::complete(ci, &record, id, &result);
+        }
         Ok(None) => {}
         Err(error) if error.kind() == io::ErrorKind::InvalidData => {
             return ci.reject_claimed(id, &error.to_string());

@@ -5,7 +5,7 @@ use std::{
     io::{self, ErrorKind},
     os::unix::fs::{MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{Command, ExitStatus, Stdio},
 };
 
 use sha2::{Digest, Sha256};
@@ -94,44 +94,43 @@ impl Workspace {
         &self.0
     }
 
-    /// Removes it with whatever is in it, never through a link and never into another file system.
+    /// Removes it with whatever is in it, never through a link and never in another file system.
+    ///
+    /// By rm(1), because its walk needs neither a descriptor nor stack for each level: a build can nest
+    /// directories until std's `remove_dir_all` would take `build` down with it.
     pub fn remove(&self, children: &Children) -> io::Result<()> {
-        if !self.holds_a_mount() {
-            match std::fs::remove_dir_all(&self.0) {
-                Ok(()) => return Ok(()),
-                Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-                // Read-only directories (Go's module cache), or a tree deeper than our descriptors: below.
-                Err(_) => {}
-            }
+        let gone = || self.0.symlink_metadata().is_err_and(|error| error.kind() == ErrorKind::NotFound);
+        self.run(children, "rm", &["-rf", "--one-file-system", "--"], &[])?;
+        if !gone() {
+            // Read-only directories, such as Go's module cache. Directories alone: a file may be a hard link to one of
+            // somebody's cache.
+            let closed = ["-xdev", "-type", "d", "!", "-perm", "-u=rwx"];
+            let open = ["-execdir", "chmod", "u+rwx", "--", "{}", ";"];
+            self.run(children, "find", &["-P"], &[closed, open].concat())?;
+            self.run(children, "rm", &["-rf", "--one-file-system", "--"], &[])?;
         }
-        // Both stay on this side of every link that they meet on their way down.
-        for (program, options) in
-            [("chmod", ["-R", "u+rwx", "--"]), ("rm", ["-rf", "--one-file-system", "--"])]
-        {
-            let mut command = Command::new(program);
-            command
-                .args(options)
-                .arg(&self.0)
-                .stdin(Stdio::null())
-                .stdout(Stdio::null())
-                .stderr(Stdio::null());
-            children
-                .run(&mut command)
-                .map_err(|error| io::Error::new(error.kind(), format!("cannot run {program}: {error}")))?;
+        if gone() {
+            return Ok(());
         }
-        if self.0.symlink_metadata().is_ok() {
-            return Err(io::Error::other(format!(
-                "cannot remove {}: see what is left in it",
-                self.0.display()
-            )));
-        }
-        Ok(())
+        Err(io::Error::other(format!("cannot remove {}: see what is left in it", self.0.display())))
     }
 
-    /// A build that runs as root may have mounted something.
-    fn holds_a_mount(&self) -> bool {
-        let inside = format!(" {}/", self.0.display());
-        fs_err::read_to_string("/proc/self/mountinfo").is_ok_and(|mounts| mounts.contains(&inside))
+    /// One of the system's programs on this directory, silently.
+    fn run(
+        &self,
+        children: &Children,
+        program: &str,
+        before: &[&str],
+        after: &[&str],
+    ) -> io::Result<ExitStatus> {
+        let mut command = Command::new(program);
+        command.args(before).arg(&self.0).args(after);
+        // find refuses to work by a PATH with relative directories in it.
+        command.env("PATH", "/usr/local/bin:/usr/bin:/bin");
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        children
+            .run(&mut command)
+            .map_err(|error| io::Error::new(error.kind(), format!("cannot run {program}: {error}")))
     }
 }
 
