@@ -221,7 +221,7 @@ mod tests {
         assert_eq!(said_here("exit 255").1, Some(Said::Exited(255)));
         assert_eq!(said_here("exit 124").1, Some(Said::Exited(124)));
         assert_eq!(said_here("kill -9 $$").1, Some(Said::Exited(-9)));
-        assert_eq!(said("sleep 100", Some(1), dir.path()).1, Some(Said::TimedOut(-15)));
+        assert_eq!(said("exec sleep 100", Some(1), dir.path()).1, Some(Said::TimedOut(-15)));
         assert_eq!(said("exit 3", None, dir.path()).1, Some(Said::Exited(3)));
         assert!(matches!(said("exit 0", None, &dir.path().join("away")).1, Some(Said::Unseen(_))));
     }
