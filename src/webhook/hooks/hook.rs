@@ -1,11 +1,8 @@
 //! One hook, as the hooks file describes it, every property typed.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use super::{
-    rule::Rule,
-    source::{Argument, Environment, FileArgument},
-};
+use super::{line::Line, request::Request, rule::Rule, source::Argument};
 
 /// One hook of a hooks file. Field order is the order of `docs/hooks.md`.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -33,9 +30,9 @@ pub struct Hook {
     /// `pass-arguments-to-command`: argv from 1 on.
     pub arguments: Vec<Argument>,
     /// `pass-environment-to-command`.
-    pub environment: Vec<Environment>,
+    pub environment: Vec<Argument>,
     /// `pass-file-to-command`.
-    pub files: Vec<FileArgument>,
+    pub files: Vec<Argument>,
     /// `parse-parameters-as-json`.
     pub parse_as_json: Vec<Argument>,
     /// `trigger-rule`; none triggers always.
@@ -66,4 +63,64 @@ pub struct Hook {
     pub log_output_live: bool,
     /// Why this hook never runs and answers 500 (a rule with an empty secret); said at load.
     pub disabled: Option<String>,
+}
+
+/// What a hook makes of a request, before anything is run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decision {
+    /// What the log gets between `got matched` and `triggered successfully` (or its opposite), in order.
+    pub lines: Vec<Line>,
+    /// What becomes of the request.
+    pub outcome: Outcome,
+}
+
+/// What becomes of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// The rules hold: run the command.
+    Fires,
+    /// The rules do not hold. `unsigned`: a signature was looked for and none was right.
+    Mismatch {
+        /// Answer with `signature-mismatch-http-response-code` if that is set.
+        unsigned: bool,
+    },
+    /// The rules could not be evaluated: 500, `Error occurred while evaluating hook rules.` `unsigned` as above.
+    RuleError {
+        /// Answer with `signature-mismatch-http-response-code` if that is set.
+        unsigned: bool,
+    },
+    /// 500, `Error occurred while parsing multipart form.`
+    BadMultipart,
+    /// The hook is disabled ([`Hook::disabled`]): 500, with the body of a rule error.
+    Disabled,
+}
+
+/// What a command is given, and what the log gets on the way.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Inputs {
+    /// argv from 1 on; what has no value is empty.
+    pub arguments: Vec<Vec<u8>>,
+    /// Variables, in order; what has no value is left out.
+    pub environment: Vec<(String, Vec<u8>)>,
+    /// Variables that hold the path of a file with these contents; to be set after [`Self::environment`].
+    pub files: Vec<(String, Vec<u8>)>,
+    /// Arguments without a value, names fallen back on, base64 that is none.
+    pub lines: Vec<Line>,
+}
+
+impl Hook {
+    /// Does this hook fire for `request`, as far as the file says? Methods are the caller's business.
+    ///
+    /// The body is parsed here at the latest, except when a signature that the rule asks for before any
+    /// part of the body is wrong: then it is not parsed at all, and parse errors are not logged.
+    pub fn decide(&self, request: &Request, now: SystemTime) -> Decision {
+        let _ = (request, now);
+        unimplemented!()
+    }
+
+    /// What the command is given.
+    pub fn inputs(&self, request: &Request) -> Inputs {
+        let _ = request;
+        unimplemented!()
+    }
 }

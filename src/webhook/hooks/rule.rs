@@ -1,6 +1,8 @@
 //! The trigger rules.
 
-use super::{request::Request, source::Argument};
+use std::time::SystemTime;
+
+use super::{line::Line, request::Request, source::Argument};
 
 /// A `trigger-rule`.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,15 +38,16 @@ pub struct Verdict {
     pub fires: Result<bool, String>,
     /// The bare not-found text that is logged beside the outcome, if there is one.
     pub not_found: Option<String>,
-    /// At least one signature was looked for and none was right.
+    /// The rule did not hold, at least one signature was looked for, and none was right.
     pub unsigned: bool,
+    /// Deprecated match types that were used.
+    pub lines: Vec<Line>,
 }
 
 impl Rule {
-    /// Judges `request`. `soft_failures` is the hook's `trigger-signature-soft-failures`; `warn` takes lines
-    /// that belong into the log (deprecated match types).
-    pub fn judge(&self, request: &Request, soft_failures: bool, warn: &mut dyn FnMut(&str)) -> Verdict {
-        let _ = (request, soft_failures, warn);
+    /// Judges `request`. `soft_failures` is the hook's `trigger-signature-soft-failures`.
+    pub fn judge(&self, request: &Request, soft_failures: bool, now: SystemTime) -> Verdict {
+        let _ = (request, soft_failures, now);
         unimplemented!()
     }
 }

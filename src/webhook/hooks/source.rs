@@ -1,5 +1,7 @@
 //! Where a value comes from: the argument objects of the hooks file.
 
+use std::{borrow::Cow, fmt};
+
 use super::request::Request;
 
 /// What `source` and `name` of an argument object say together.
@@ -42,14 +44,6 @@ pub struct Argument {
     pub base64decode: bool,
 }
 
-/// An item of `pass-environment-to-command`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Environment(pub Argument);
-
-/// An item of `pass-file-to-command`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FileArgument(pub Argument);
-
 /// Why an argument has no value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SourceError {
@@ -62,9 +56,34 @@ pub enum SourceError {
 }
 
 impl Argument {
-    /// The value in `request`, rendered as text.
-    pub fn resolve(&self, request: &Request) -> Result<String, SourceError> {
+    /// The value in `request`, rendered as text. Bytes, because headers, queries and raw bodies may hold any.
+    pub fn resolve<'r>(&'r self, request: &'r Request) -> Result<Cow<'r, [u8]>, SourceError> {
         let _ = request;
         unimplemented!()
+    }
+
+    /// The variable an item of `pass-environment-to-command` sets: `envname`, else `HOOK_` and the name as it is.
+    pub fn environment_variable(&self) -> String {
+        if self.envname.is_empty() { format!("HOOK_{}", self.name) } else { self.envname.clone() }
+    }
+
+    /// The variable an item of `pass-file-to-command` sets: `envname`, else `HOOK_` and the name in capitals.
+    pub fn file_variable(&self) -> String {
+        if self.envname.is_empty() {
+            format!("HOOK_{}", self.name.to_uppercase())
+        } else {
+            self.envname.clone()
+        }
+    }
+}
+
+/// As it stands in the log when it has no value.
+impl fmt::Display for Argument {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{{Source:{} Name:{} EnvName:{} Base64Decode:{}}}",
+            self.source_text, self.name, self.envname, self.base64decode
+        )
     }
 }
