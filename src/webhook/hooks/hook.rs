@@ -1,8 +1,17 @@
 //! One hook, as the hooks file describes it, every property typed.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    borrow::Cow,
+    time::{Duration, SystemTime},
+};
 
-use super::{line::Line, request::Request, rule::Rule, source::Argument};
+use super::{
+    base64,
+    line::Line,
+    request::Request,
+    rule::{Rule, Verdict},
+    source::Argument,
+};
 
 /// One hook of a hooks file. Field order is the order of `docs/hooks.md`.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -114,13 +123,87 @@ impl Hook {
     /// The body is parsed here at the latest, except when a signature that the rule asks for before any
     /// part of the body is wrong: then it is not parsed at all, and parse errors are not logged.
     pub fn decide(&self, request: &Request, now: SystemTime) -> Decision {
-        let _ = (request, now);
-        unimplemented!()
+        if let Some(reason) = &self.disabled {
+            let line = Line::Tagged(format!("error evaluating hook: {reason}"));
+            return Decision { lines: vec![line], outcome: Outcome::Disabled };
+        }
+        if request.must_be_parsed_first() {
+            let parsed = request.parsed();
+            if parsed.multipart_is_broken {
+                return Decision { lines: parsed.lines.clone(), outcome: Outcome::BadMultipart };
+            }
+        }
+        let verdict = self.rule.as_ref().map_or_else(Verdict::fires, |rule| {
+            rule.judge(request, self.signature_soft_failures, now)
+        });
+        if !verdict.unsigned {
+            request.parsed();
+        }
+        let mut lines = request.parsed_so_far().map_or_else(Vec::new, |parsed| parsed.lines.clone());
+        lines.extend(verdict.lines);
+        lines.extend(verdict.not_found.map(Line::Tagged));
+        let unsigned = verdict.unsigned;
+        let outcome = match verdict.fires {
+            Ok(true) => Outcome::Fires,
+            Ok(false) => Outcome::Mismatch { unsigned },
+            Err(error) => {
+                lines.push(Line::Tagged(format!("error evaluating hook: {error}")));
+                Outcome::RuleError { unsigned }
+            }
+        };
+        Decision { lines, outcome }
     }
 
     /// What the command is given.
     pub fn inputs(&self, request: &Request) -> Inputs {
-        let _ = request;
-        unimplemented!()
+        let mut inputs = Inputs::default();
+        for argument in &self.arguments {
+            // An empty one keeps those behind it in their places.
+            let value = inputs.value(argument, request, "");
+            inputs.arguments.push(value.unwrap_or_default());
+        }
+        for argument in &self.environment {
+            if let Some(value) = inputs.value(argument, request, " for environment") {
+                inputs.environment.push((argument.environment_variable(), value));
+            }
+        }
+        let mut errors = Vec::new();
+        for argument in &self.files {
+            let Ok(value) = argument.resolve(request) else {
+                errors.push(no_value(argument, " for file"));
+                continue;
+            };
+            let variable = argument.file_variable();
+            if argument.envname.is_empty() {
+                let line = format!("no ENVVAR name specified, falling back to [{variable}]");
+                inputs.lines.push(Line::Plain(line));
+            }
+            let contents = if argument.base64decode { inputs.decoded(&value) } else { value.into_owned() };
+            inputs.files.push((variable, contents));
+        }
+        inputs.lines.extend(errors);
+        inputs
     }
+}
+
+impl Inputs {
+    fn value(&mut self, argument: &Argument, request: &Request, place: &str) -> Option<Vec<u8>> {
+        let value = argument.resolve(request).ok().map(Cow::into_owned);
+        if value.is_none() {
+            self.lines.push(no_value(argument, place));
+        }
+        value
+    }
+
+    /// The bytes of base64 text, up to the place where it is none.
+    fn decoded(&mut self, text: &[u8]) -> Vec<u8> {
+        let (bytes, error) = base64::decode(text);
+        self.lines.extend(error.map(|error| Line::Plain(format!("error decoding string [{error}]"))));
+        bytes
+    }
+}
+
+fn no_value(argument: &Argument, place: &str) -> Line {
+    let text = format!("error extracting command arguments{place}: couldn't retrieve argument for {argument}");
+    Line::Tagged(text)
 }

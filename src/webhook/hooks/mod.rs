@@ -5,8 +5,24 @@
 //! [`hook::Hook::decide`] says whether the hook fires; [`hook::Hook::inputs`] what its command is given.
 
 pub mod file;
+pub mod header_name;
 pub mod hook;
 pub mod line;
 pub mod request;
 pub mod rule;
 pub mod source;
+
+pub mod go_regex;
+pub mod ip_range;
+pub mod signature;
+
+mod base64;
+mod document;
+mod form;
+mod json;
+mod media_type;
+mod multipart;
+mod payload;
+mod scalr;
+mod xml;
+mod yaml;

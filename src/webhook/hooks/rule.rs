@@ -2,7 +2,17 @@
 
 use std::time::SystemTime;
 
-use super::{line::Line, request::Request, source::Argument};
+use subtle::ConstantTimeEq;
+
+use super::{
+    go_regex::Pattern,
+    ip_range::IpRanges,
+    line::Line,
+    request::Request,
+    scalr::{self, ScalrError},
+    signature::{Algorithm, Secret, SignatureError},
+    source::{Argument, SourceError},
+};
 
 /// A `trigger-rule`.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,12 +32,39 @@ pub enum Rule {
 /// A `match` rule.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Match {
-    /// Equality with a text.
+    /// `value`: equality with a text.
     Value {
         /// What is looked at.
         parameter: Argument,
         /// What it should be.
         value: String,
+    },
+    /// `regex`: a search, not anchored.
+    Regex {
+        /// What is searched.
+        parameter: Argument,
+        /// For what.
+        pattern: Pattern,
+    },
+    /// `payload-hmac-*`: a signature of the raw body.
+    Signature {
+        /// The signatures the client claims.
+        parameter: Argument,
+        /// The kind of HMAC.
+        algorithm: Algorithm,
+        /// Its key.
+        secret: Secret,
+        /// Written as `payload-hash-*`: each use is a line in the log.
+        deprecated: bool,
+    },
+    /// `ip-whitelist`: the client's address.
+    IpWhitelist(IpRanges),
+    /// `scalr-signature`: a signature of body and date, not too old.
+    Scalr(Secret),
+    /// Anything else never holds.
+    Unknown {
+        /// Looked up all the same: it may be an error.
+        parameter: Argument,
     },
 }
 
@@ -44,10 +81,156 @@ pub struct Verdict {
     pub lines: Vec<Line>,
 }
 
+impl Verdict {
+    /// What no rule says.
+    pub(super) fn fires() -> Self {
+        Self { fires: Ok(true), not_found: None, unsigned: false, lines: Vec::new() }
+    }
+}
+
+/// Why a rule has no plain answer.
+#[derive(Debug)]
+enum RuleError {
+    /// Not an answer of 500 by itself.
+    NotFound(SourceError),
+    /// What `trigger-signature-soft-failures` is about.
+    Signature(SignatureError),
+    Other(String),
+}
+
+impl From<SourceError> for RuleError {
+    fn from(error: SourceError) -> Self {
+        match error {
+            SourceError::NotFound(_) => Self::NotFound(error),
+            SourceError::Other(text) => Self::Other(text),
+        }
+    }
+}
+
+impl From<ScalrError> for RuleError {
+    fn from(error: ScalrError) -> Self {
+        match error {
+            ScalrError::Signature(error) => error.into(),
+            ScalrError::Date(_) => Self::Other(error.to_string()),
+        }
+    }
+}
+
+impl From<SignatureError> for RuleError {
+    fn from(error: SignatureError) -> Self {
+        match error {
+            SignatureError::NoSecret(_) => Self::Other(error.to_string()),
+            _ => Self::Signature(error),
+        }
+    }
+}
+
+/// A boolean that stands even if there is an error: an `or` counts it.
+type Answer = (bool, Option<RuleError>);
+
 impl Rule {
     /// Judges `request`. `soft_failures` is the hook's `trigger-signature-soft-failures`.
     pub fn judge(&self, request: &Request, soft_failures: bool, now: SystemTime) -> Verdict {
-        let _ = (request, soft_failures, now);
-        unimplemented!()
+        let mut judge = Judge { request, soft_failures, now, looked: false, signed: false, lines: Vec::new() };
+        let (holds, error) = judge.rule(self);
+        let unsigned = judge.looked && !judge.signed;
+        let (fires, not_found, unsigned) = match error {
+            None => (Ok(holds), None, unsigned && !holds),
+            Some(RuleError::NotFound(error)) => (Ok(holds), Some(error.to_string()), unsigned && !holds),
+            Some(RuleError::Signature(error)) => (Err(error.to_string()), None, unsigned),
+            Some(RuleError::Other(text)) => (Err(text), None, false),
+        };
+        Verdict { fires, not_found, unsigned, lines: judge.lines }
+    }
+}
+
+/// One evaluation, and what it comes to know on the way.
+struct Judge<'r> {
+    request: &'r Request,
+    soft_failures: bool,
+    now: SystemTime,
+    /// A signature was looked for.
+    looked: bool,
+    /// One was right.
+    signed: bool,
+    lines: Vec<Line>,
+}
+
+impl Judge<'_> {
+    fn rule(&mut self, rule: &Rule) -> Answer {
+        match rule {
+            Rule::And(rules) => self.and(rules),
+            Rule::Or(rules) => self.or(rules),
+            Rule::Not(rule) => match self.rule(rule) {
+                // The peer fires here: whoever leaves a field out would pass every `not`.
+                (_, Some(error @ RuleError::NotFound(_))) => (false, Some(error)),
+                (holds, error) => (!holds, error),
+            },
+            Rule::Match(rule) => match self.matches(rule) {
+                Ok(holds) => (holds, None),
+                Err(error) => (false, Some(error)),
+            },
+            Rule::Never => (false, None),
+        }
+    }
+
+    fn and(&mut self, rules: &[Rule]) -> Answer {
+        for rule in rules {
+            match self.rule(rule) {
+                (true, None) => {}
+                (_, error) => return (false, error),
+            }
+        }
+        (true, None)
+    }
+
+    fn or(&mut self, rules: &[Rule]) -> Answer {
+        for rule in rules {
+            let (holds, error) = self.rule(rule);
+            match error {
+                None | Some(RuleError::NotFound(_)) => {}
+                Some(RuleError::Signature(_)) if self.soft_failures => {}
+                error => return (false, error),
+            }
+            if holds {
+                return (true, None);
+            }
+        }
+        (false, None)
+    }
+
+    fn matches(&mut self, rule: &Match) -> Result<bool, RuleError> {
+        let request = self.request;
+        match rule {
+            Match::Value { parameter, value } => {
+                Ok(parameter.resolve(request)?.ct_eq(value.as_bytes()).into())
+            }
+            Match::Regex { parameter, pattern } => {
+                pattern.is_match(&parameter.resolve(request)?).map_err(RuleError::Other)
+            }
+            Match::Signature { parameter, algorithm, secret, deprecated } => {
+                self.looked = true;
+                let claimed = parameter.resolve(request)?;
+                if *deprecated {
+                    self.lines.push(Line::Plain(algorithm.deprecation().to_owned()));
+                }
+                algorithm.check(secret, &request.body, &claimed)?;
+                self.signed = true;
+                Ok(true)
+            }
+            Match::IpWhitelist(ranges) => {
+                ranges.contain_client(&request.remote_addr).map_err(RuleError::Other)
+            }
+            Match::Scalr(secret) => {
+                self.looked = true;
+                let holds = scalr::check(secret, request, self.now)?;
+                self.signed |= holds;
+                Ok(holds)
+            }
+            Match::Unknown { parameter } => {
+                parameter.resolve(request)?;
+                Ok(false)
+            }
+        }
     }
 }

@@ -2,7 +2,11 @@
 
 use std::{borrow::Cow, fmt};
 
-use super::request::Request;
+use super::{
+    form, header_name,
+    payload::{self, Parsed},
+    request::Request,
+};
 
 /// What `source` and `name` of an argument object say together.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,11 +59,72 @@ pub enum SourceError {
     Other(String),
 }
 
+impl Source {
+    /// `source` and `name` as the hooks file has them.
+    pub(super) fn new(source: &str, name: &str) -> Self {
+        match source {
+            "header" => Self::Header(header_name::canonical(name)),
+            "url" | "query" => Self::Query(name.to_owned()),
+            "payload" => Self::Payload(name.to_owned()),
+            "raw-request-body" => Self::RawBody,
+            "request" => Self::Request(name.to_owned()),
+            "string" => Self::Text(name.to_owned()),
+            "entire-payload" => Self::EntirePayload,
+            "entire-headers" => Self::EntireHeaders,
+            "entire-query" => Self::EntireQuery,
+            other => Self::Unknown(other.to_owned()),
+        }
+    }
+}
+
 impl Argument {
     /// The value in `request`, rendered as text. Bytes, because headers, queries and raw bodies may hold any.
     pub fn resolve<'r>(&'r self, request: &'r Request) -> Result<Cow<'r, [u8]>, SourceError> {
-        let _ = request;
-        unimplemented!()
+        self.resolve_with(request, || request.parsed())
+    }
+
+    /// The same, with what was parsed so far.
+    pub(super) fn resolve_with<'r>(
+        &'r self,
+        request: &'r Request,
+        parsed: impl FnOnce() -> &'r Parsed,
+    ) -> Result<Cow<'r, [u8]>, SourceError> {
+        let replaced = !request.parse_as_json.is_empty();
+        match &self.source {
+            Source::Header(name) if replaced => parsed().header(name),
+            Source::Header(name) => {
+                let header = |name: &str| request.header(name).map(Cow::Borrowed);
+                header(name).ok_or_else(|| not_found(name, |first| header(first).is_some()))
+            }
+            Source::Query(name) if replaced => parsed().query(name),
+            Source::Query(name) => {
+                let value = |name: &str| {
+                    let mut pairs = form::good_pairs(request.raw_query.as_bytes());
+                    pairs.find(|(known, _)| **known == *name.as_bytes()).map(|(_, value)| value)
+                };
+                value(name).ok_or_else(|| not_found(name, |first| value(first).is_some()))
+            }
+            Source::Payload(path) => parsed().payload(&request.body, path),
+            // The peer has no raw body of a multipart request.
+            Source::RawBody if request.is_multipart() => Ok(Cow::Borrowed(b"")),
+            Source::RawBody => Ok(Cow::Borrowed(&request.body)),
+            Source::Request(name) if name.eq_ignore_ascii_case("remote-addr") => {
+                Ok(Cow::Borrowed(request.remote_addr.as_bytes()))
+            }
+            Source::Request(name) if name.eq_ignore_ascii_case("method") => {
+                Ok(Cow::Borrowed(request.method.as_bytes()))
+            }
+            Source::Request(name) => {
+                Err(SourceError::Other(format!("unsupported request key: {:?}", name.to_lowercase())))
+            }
+            Source::Text(text) => Ok(Cow::Borrowed(text.as_bytes())),
+            Source::EntirePayload => Ok(Cow::Owned(parsed().entire_payload(&request.body))),
+            Source::EntireHeaders if replaced => Ok(Cow::Owned(parsed().entire_headers())),
+            Source::EntireHeaders => Ok(Cow::Owned(payload::headers(request).view(&[]).json())),
+            Source::EntireQuery if replaced => Ok(Cow::Owned(parsed().entire_query())),
+            Source::EntireQuery => Ok(Cow::Owned(payload::query(request).view(&[]).json())),
+            Source::Unknown(_) => Err(SourceError::Other("no source for value retrieval".to_owned())),
+        }
     }
 
     /// The variable an item of `pass-environment-to-command` sets: `envname`, else `HOOK_` and the name as it is.
@@ -75,6 +140,12 @@ impl Argument {
             self.envname.clone()
         }
     }
+}
+
+/// No header or parameter of this name. One that is named by the first part of it has no inside.
+fn not_found(name: &str, exists: impl Fn(&str) -> bool) -> SourceError {
+    let rest = name.split_once('.').filter(|(first, _)| exists(first)).map_or(name, |(_, rest)| rest);
+    SourceError::NotFound(rest.to_owned())
 }
 
 /// As it stands in the log when it has no value.

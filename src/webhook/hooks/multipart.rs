@@ -1,0 +1,202 @@
+//! `multipart/form-data` bodies, which are in memory already: parts are slices of the body.
+//!
+//! What counts as a part, and what as broken, is what it is for the peer: lines may end in a bare line feed
+//! if the first boundary's does, and a part without a proper name is skipped.
+
+use std::borrow::Cow;
+
+use super::media_type::MediaType;
+
+/// A part with a name.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Part<'b> {
+    pub(super) name: String,
+    /// It has a file name, so it is a file and not a value.
+    pub(super) is_file: bool,
+    /// Its content type is `application/json`, without parameters.
+    pub(super) is_json: bool,
+    pub(super) content: Cow<'b, [u8]>,
+}
+
+/// Why a body is broken, in the peer's words: they show in the log.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum MultipartError {
+    #[error("request Content-Type isn't multipart/form-data")]
+    ContentType,
+    #[error("no multipart boundary param in Content-Type")]
+    NoBoundary,
+    #[error("multipart: NextPart: EOF")]
+    NoNextPart,
+    #[error("unexpected EOF")]
+    Truncated,
+    #[error("malformed MIME header: missing colon: {0:?}")]
+    Header(String),
+    #[error("multipart: unexpected line in Next(): {0:?}")]
+    Line(String),
+}
+
+/// The named parts of `body`, in order. `content_type` is the request's own header.
+pub(super) fn parse<'b>(content_type: &str, body: &'b [u8]) -> Result<Vec<Part<'b>>, MultipartError> {
+    let media = MediaType::parse(content_type).map_err(|_| MultipartError::ContentType)?;
+    if media.name != "multipart/form-data" {
+        return Err(MultipartError::ContentType);
+    }
+    let boundary = media.parameter("boundary").ok_or(MultipartError::NoBoundary)?;
+    let dashes = format!("--{boundary}").into_bytes();
+    let mut reader = Reader { rest: body, delimiter: [b"\r\n", &*dashes].concat(), dashes, line_end: b"\r\n" };
+    if !reader.skip_preamble()? {
+        return Ok(Vec::new());
+    }
+    let mut parts = Vec::new();
+    while let Some(head) = reader.head()? {
+        let content = reader.content()?;
+        parts.extend(part(&head, content));
+        if !reader.boundary()? {
+            break;
+        }
+    }
+    Ok(parts)
+}
+
+/// Header lines of a part, continuation lines joined.
+type Head<'b> = Vec<(&'b str, Cow<'b, str>)>;
+
+fn part<'b>(head: &Head<'b>, content: &'b [u8]) -> Option<Part<'b>> {
+    let field = |wanted: &str| {
+        head.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| value.trim())
+    };
+    let disposition = MediaType::parse(field("Content-Disposition")?).ok()?;
+    let name = disposition.parameter("name").filter(|name| !name.is_empty())?;
+    if disposition.name != "form-data" {
+        return None;
+    }
+    let quoted = field("Content-Transfer-Encoding").is_some_and(|e| e.eq_ignore_ascii_case("quoted-printable"));
+    let decoded = quoted.then(|| quoted_printable::decode(content, quoted_printable::ParseMode::Robust).ok());
+    Some(Part {
+        name: name.to_owned(),
+        is_file: disposition.parameter("filename").is_some_and(|file| !file.is_empty()),
+        is_json: field("Content-Type") == Some("application/json"),
+        content: decoded.flatten().map_or(Cow::Borrowed(content), Cow::Owned),
+    })
+}
+
+struct Reader<'b> {
+    rest: &'b [u8],
+    /// Two dashes and the boundary.
+    dashes: Vec<u8>,
+    /// The same behind the end of a line.
+    delimiter: Vec<u8>,
+    line_end: &'static [u8],
+}
+
+impl<'b> Reader<'b> {
+    /// Up to the first part; false if there is none.
+    fn skip_preamble(&mut self) -> Result<bool, MultipartError> {
+        loop {
+            let line = self.line();
+            let Some(after) = line.strip_prefix(&*self.dashes) else {
+                if self.rest.is_empty() {
+                    return Err(MultipartError::NoNextPart);
+                }
+                continue;
+            };
+            match trim_start(after) {
+                b"\r\n" => return Ok(true),
+                b"\n" => {
+                    self.line_end = b"\n";
+                    self.delimiter = [b"\n", &*self.dashes].concat();
+                    return Ok(true);
+                }
+                _ if self.is_last(after) => return Ok(false),
+                _ if self.rest.is_empty() => return Err(MultipartError::NoNextPart),
+                _ => {}
+            }
+        }
+    }
+
+    /// The line of the boundary, which is next; false if it is the last one.
+    fn boundary(&mut self) -> Result<bool, MultipartError> {
+        let line = self.line();
+        let after = line.strip_prefix(&*self.dashes).unwrap_or(line);
+        if trim_start(after) == self.line_end {
+            return Ok(true);
+        }
+        if self.is_last(after) {
+            return Ok(false);
+        }
+        Err(match self.rest {
+            [] => MultipartError::NoNextPart,
+            _ => MultipartError::Line(String::from_utf8_lossy(line).into_owned()),
+        })
+    }
+
+    fn is_last(&self, after_dashes: &[u8]) -> bool {
+        after_dashes.strip_prefix(b"--").map(trim_start).is_some_and(|end| end.is_empty() || end == self.line_end)
+    }
+
+    /// The header lines of a part; none where the body ends instead.
+    fn head(&mut self) -> Result<Option<Head<'b>>, MultipartError> {
+        let mut head: Head<'b> = Vec::new();
+        loop {
+            if self.rest.is_empty() {
+                return Ok(None);
+            }
+            let bytes = self.line();
+            let text = std::str::from_utf8(bytes);
+            let line = text.unwrap_or_default().trim_end_matches(['\r', '\n']);
+            match head.last_mut() {
+                _ if text.is_err() => {
+                    return Err(MultipartError::Header(String::from_utf8_lossy(bytes).trim_end().to_owned()));
+                }
+                _ if line.is_empty() => return Ok(Some(head)),
+                Some((_, value)) if line.starts_with([' ', '\t']) => {
+                    *value.to_mut() += &format!(" {}", line.trim());
+                }
+                _ => {
+                    let (name, value) =
+                        line.split_once(':').ok_or_else(|| MultipartError::Header(line.to_owned()))?;
+                    head.push((name.trim_end(), Cow::Borrowed(value.trim())));
+                }
+            }
+        }
+    }
+
+    /// What stands before the next boundary, which stays.
+    fn content(&mut self) -> Result<&'b [u8], MultipartError> {
+        if self.rest.strip_prefix(&*self.dashes).is_some_and(ends_boundary) {
+            return Ok(b"");
+        }
+        let body = self.rest;
+        let mut from = 0;
+        while let Some(found) = memchr::memmem::find(&body[from..], &self.delimiter) {
+            let at = from + found;
+            let after = at + self.delimiter.len();
+            if ends_boundary(&body[after..]) {
+                self.rest = &body[at + self.line_end.len()..];
+                return Ok(&body[..at]);
+            }
+            from = at + 1;
+        }
+        Err(MultipartError::Truncated)
+    }
+
+    /// The next line with its end.
+    fn line(&mut self) -> &'b [u8] {
+        let end = self.rest.iter().position(|byte| *byte == b'\n').map_or(self.rest.len(), |at| at + 1);
+        let (line, rest) = self.rest.split_at(end);
+        self.rest = rest;
+        line
+    }
+}
+
+/// May `after` follow a boundary? Otherwise it was the start of a longer one.
+fn ends_boundary(after: &[u8]) -> bool {
+    matches!(after, [] | [b' ' | b'\t' | b'\r' | b'\n' | b'-', ..])
+}
+
+fn trim_start(mut text: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] = text {
+        text = rest;
+    }
+    text
+}
