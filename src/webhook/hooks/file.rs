@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::hook::Hook;
+use super::{hook::Hook, properties::Reader, template, yaml};
 
 /// What a hooks file defines, and what is odd about it.
 #[derive(Debug, Default)]
@@ -14,12 +14,37 @@ pub struct Loaded {
 }
 
 /// Why a hooks file did not load; names file, line, hook and property.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct LoadError(pub String);
 
 /// Reads and parses `path`; `template` expands it first. An empty path is an empty list.
 pub fn load(path: &Path, template: bool) -> Result<Loaded, LoadError> {
-    let _ = (path, template);
-    unimplemented!()
+    if path.as_os_str().is_empty() {
+        return Ok(Loaded::default());
+    }
+    let file = path.display().to_string();
+    let text = fs_err::read(path).map_err(|error| LoadError(error.to_string()))?;
+    let text = String::from_utf8(text).map_err(|error| {
+        let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
+        LoadError(format!("{file}:{line}: not UTF-8"))
+    })?;
+    if !template {
+        return parse(&file, &text);
+    }
+    let environment = |name: &str| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
+    let read = |path: &str| fs_err::read(path).ok().map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    let expanded = template::expand(&text, &environment, &read)
+        .map_err(|error| LoadError(format!("{file}:{error}")))?;
+    parse(&file, &expanded)
+}
+
+/// Parses the text of a hooks file; `file` is how complaints name it.
+fn parse(file: &str, text: &str) -> Result<Loaded, LoadError> {
+    let root = yaml::parse(text)
+        .map_err(|error| LoadError(format!("{file}:{}: {}", error.line, error.problem)))?;
+    let mut reader = Reader::new(file);
+    let hooks = reader.hooks(&root)?;
+    Ok(Loaded { hooks, warnings: reader.warnings })
 }

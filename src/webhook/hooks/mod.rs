@@ -23,6 +23,8 @@ mod json;
 mod media_type;
 mod multipart;
 mod payload;
+mod properties;
 mod scalr;
+mod template;
 mod xml;
 mod yaml;

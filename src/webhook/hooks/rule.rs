@@ -129,6 +129,16 @@ impl From<SignatureError> for RuleError {
 type Answer = (bool, Option<RuleError>);
 
 impl Rule {
+    /// Does it hold a signature that anybody could make?
+    pub(super) fn has_empty_secret(&self) -> bool {
+        match self {
+            Self::And(rules) | Self::Or(rules) => rules.iter().any(Self::has_empty_secret),
+            Self::Not(rule) => rule.has_empty_secret(),
+            Self::Match(Match::Signature { secret, .. } | Match::Scalr(secret)) => secret.is_empty(),
+            Self::Match(_) | Self::Never => false,
+        }
+    }
+
     /// Judges `request`. `soft_failures` is the hook's `trigger-signature-soft-failures`.
     pub fn judge(&self, request: &Request, soft_failures: bool, now: SystemTime) -> Verdict {
         let mut judge = Judge { request, soft_failures, now, looked: false, signed: false, lines: Vec::new() };

@@ -34,7 +34,7 @@ pub enum Source {
 }
 
 /// An argument object, with the texts it was written with (they show in the log).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Argument {
     /// Typed from `source` and `name`.
     pub source: Source,
@@ -46,6 +46,12 @@ pub struct Argument {
     pub envname: String,
     /// `base64decode`.
     pub base64decode: bool,
+}
+
+impl Default for Source {
+    fn default() -> Self {
+        Self::Unknown(String::new())
+    }
 }
 
 /// Why an argument has no value.
