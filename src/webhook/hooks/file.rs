@@ -2,7 +2,12 @@
 
 use std::path::Path;
 
-use super::{hook::Hook, properties::Reader, template, yaml};
+use super::{
+    hook::Hook,
+    properties::Reader,
+    template::{self, World},
+    yaml,
+};
 
 /// What a hooks file defines, and what is odd about it.
 #[derive(Debug, Default)]
@@ -35,7 +40,8 @@ pub fn load(path: &Path, template: bool) -> Result<Loaded, LoadError> {
     }
     let environment = |name: &str| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
     let read = |path: &str| fs_err::read(path).ok().map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-    let expanded = template::expand(&text, &environment, &read)
+    let world = World { environment: &environment, file: &read };
+    let expanded = template::expand(&text, &world)
         .map_err(|error| LoadError(format!("{file}:{error}")))?;
     parse(&file, &expanded)
 }
