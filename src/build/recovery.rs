@@ -35,7 +35,8 @@ pub fn recover(ci: &Ci, listing: &Listing) -> Result<(), Fault> {
         }
     }
     for error in ci.work_dir()?.sweep(&ci.children) {
-        tracing::warn!("{error}");
+        // Said aloud when its build ended: not again at each start.
+        tracing::debug!("{error}");
     }
     for id in &ids {
         recover_one(ci, id).map_err(Fault::at("a build that was interrupted cannot be taken up again"))?;

@@ -17,7 +17,8 @@ const LAST_ONES_STAY: Duration = Duration::from_secs(90 * 24 * 3600);
 /// What is being removed is first renamed to this, so that half a record is never taken for one.
 const REMOVED_PREFIX: &str = ".removed-";
 
-/// Removes the oldest finished records beyond `keep`. Records that are not final are never touched.
+/// Removes the oldest finished records beyond `keep`. One that is not final, or of which somebody is still
+/// to be told, is never touched.
 pub fn sweep(home: &Home, keep: usize) -> io::Result<()> {
     let mut finished = Vec::new();
     let entries = match fs_err::read_dir(home.builds()) {
@@ -31,9 +32,13 @@ pub fn sweep(home: &Home, keep: usize) -> io::Result<()> {
         let name = name.to_string_lossy();
         if name.starts_with(REMOVED_PREFIX) {
             fs_err::remove_dir_all(entry.path())?;
-        } else if let Some(id) = EntryId::parse(&name).filter(|id| Record::of(home, id).is_final()) {
-            finished.push(id);
+            continue;
         }
+        let is_over = |id: &EntryId| {
+            let claimed = home.queue().join(id.claimed());
+            Record::of(home, id).is_final() && claimed.symlink_metadata().is_err()
+        };
+        finished.extend(EntryId::parse(&name).filter(is_over));
     }
     if finished.len() <= keep {
         return Ok(());

@@ -62,7 +62,7 @@ pub enum Look {
 }
 
 /// All that is in the queue at one moment, in order.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct Listing {
     /// Entries that wait.
     pub waiting: Vec<EntryId>,
@@ -123,8 +123,20 @@ impl Drain {
         self.lock.write_all_at(&bytes, 0)
     }
 
-    /// Reads the directory once.
+    /// Reads the directory until two readings agree: one alone may show an entry and miss an earlier one that
+    /// appeared meanwhile, and then they would start out of order.
     pub fn list(&self) -> io::Result<Listing> {
+        let mut listing = self.read_dir()?;
+        loop {
+            let again = self.read_dir()?;
+            if again == listing {
+                return Ok(listing);
+            }
+            listing = again;
+        }
+    }
+
+    fn read_dir(&self) -> io::Result<Listing> {
         let mut listing = Listing::default();
         for entry in fs_err::read_dir(&self.dir)? {
             let name = entry?.file_name();
@@ -206,7 +218,13 @@ impl Drain {
             // The reason first: an entry in bad/ always has one.
             let why_path = bad.join(format!("{target}.why"));
             match fs_err::OpenOptions::new().write(true).create_new(true).open(&why_path) {
-                Ok(mut file) => writeln!(file, "{}", crate::text::printable(why))?,
+                Ok(mut file) => {
+                    if let Err(error) = writeln!(file, "{}", crate::text::printable(why)) {
+                        // On a full disk the next try must not find its name taken.
+                        let _ = fs_err::remove_file(&why_path);
+                        return Err(error);
+                    }
+                }
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => continue,
                 Err(error) => return Err(error),
             }
