@@ -1,9 +1,9 @@
 //! Writing a file so that a reader sees the old or the new one, and a power cut leaves one of them.
 
 use std::{
-    fs::{Metadata, Permissions},
+    fs::{DirBuilder, Metadata, Permissions},
     io::{self, Write},
-    os::unix::fs::PermissionsExt,
+    os::unix::fs::{DirBuilderExt, PermissionsExt},
     path::Path,
     time::Duration,
 };
@@ -44,4 +44,13 @@ pub fn sweep(dir: &Path) {
 /// Makes the names in a directory durable.
 pub fn sync_dir(dir: &Path) -> io::Result<()> {
     fs_err::File::open(dir)?.sync_all()
+}
+
+/// Makes a directory with `mode` (less the umask), if it is not there, and its name durable.
+pub fn create_dir(dir: &Path, mode: u32) -> io::Result<()> {
+    match DirBuilder::new().mode(mode).create(dir) {
+        Ok(()) => sync_dir(dir.parent().unwrap_or(dir)),
+        Err(_) if dir.is_dir() => Ok(()),
+        Err(error) => Err(io::Error::new(error.kind(), format!("cannot make {}: {error}", dir.display()))),
+    }
 }

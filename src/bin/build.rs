@@ -8,10 +8,12 @@ use amp_ci::{
         drain::{self, Ci, Event, Over},
         log,
         outbox::Outbox,
+        process::Stop,
         settings::{SettingFlags, Settings},
         tree::Children,
         trouble::{Fault, Troubles},
     },
+    durable,
     home::Home,
     queue::Drain,
 };
@@ -96,13 +98,31 @@ fn build(home: Home, settings: Settings, threads: usize, debug: bool) -> anyhow:
         Outbox::new(&home, &settings).map_err(|_| anyhow::anyhow!("AMP_CI_SMTP_URL: cannot be used"))?;
     let log = log::start(&home.build_log(), debug);
     let mut troubles = Troubles::recall(&home, &settings, &drain, log.is_ok());
-    let usable = log.and_then(|()| troubles.show()).and_then(|()| fs_err::create_dir_all(home.builds()));
-    if let Err(error) = usable {
-        troubles.tell(&Fault { stage: "the home cannot be written", error }, &drain, &outbox);
-        return Ok(1);
+    let usable = log.and_then(|()| troubles.show()).and_then(|()| durable::create_dir(&home.builds(), 0o777));
+    let stop = match usable.and_then(|()| Stop::new()) {
+        Ok(stop) => stop,
+        Err(error) => {
+            troubles.tell(&Fault { stage: "the home cannot be used", error }, &drain, &outbox);
+            outbox.pass();
+            return Ok(1);
+        }
+    };
+    let ci = Arc::new(Ci::new(home, settings, drain, outbox, stop));
+    match drain_queue(&ci, &mut troubles, threads) {
+        Ok(Over::Drained) => Ok(0),
+        Ok(Over::Faulty) => Ok(1),
+        Ok(Over::Signalled(signal)) => Ok(u8::try_from(128 + signal)?),
+        Err(error) => {
+            troubles.tell(&Fault { stage: "build cannot start", error }, &ci.drain, &ci.outbox);
+            ci.outbox.pass();
+            Ok(1)
+        }
     }
+}
+
+/// With signals as events; an error is that nothing could be begun.
+fn drain_queue(ci: &Arc<Ci>, troubles: &mut Troubles, threads: usize) -> io::Result<Over> {
     Children::adopt_orphans()?;
-    let ci = Arc::new(Ci::new(home, settings, drain, outbox)?);
     let (tell, told) = drain::events();
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
     let first = tell.clone();
@@ -116,9 +136,5 @@ fn build(home: Home, settings: Settings, threads: usize, debug: bool) -> anyhow:
             std::process::exit(128 + signal);
         }
     })?;
-    Ok(match drain::run(&ci, troubles, threads, (tell, told))? {
-        Over::Drained => 0,
-        Over::Faulty => 1,
-        Over::Signalled(signal) => u8::try_from(128 + signal).map_err(io::Error::other)?,
-    })
+    drain::run(ci, troubles, threads, (tell, told))
 }

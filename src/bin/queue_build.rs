@@ -3,7 +3,7 @@
 use std::{
     env,
     ffi::OsString,
-    io::{Write, stdout},
+    io::{Write, stderr, stdout},
     path::PathBuf,
     process::ExitCode,
 };
@@ -47,7 +47,8 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error) => {
-            eprintln!("queue_build: not queued: {error:#}");
+            // Nor whether anybody reads this: the exit code says it too.
+            let _ = writeln!(stderr(), "queue_build: not queued: {error:#}");
             ExitCode::FAILURE
         }
     }

@@ -88,9 +88,8 @@ pub enum Over {
 
 impl Ci {
     /// With the queue's lock held, nothing begun.
-    pub fn new(home: Home, settings: Settings, drain: Drain, outbox: Outbox) -> io::Result<Self> {
-        let (stop, children, work_dir) = (Stop::new()?, Children::default(), OnceLock::new());
-        Ok(Self { home, settings, drain, stop, children, outbox, work_dir })
+    pub fn new(home: Home, settings: Settings, drain: Drain, outbox: Outbox, stop: Stop) -> Self {
+        Self { home, settings, drain, stop, outbox, children: Children::default(), work_dir: OnceLock::new() }
     }
 
     /// Where workspaces are made: resolved once, and refused if it is not safe.
@@ -144,7 +143,7 @@ pub fn events() -> (Sender<Event>, Receiver<Event>) {
 /// Drains the queue, `threads` builds at a time.
 pub fn run(
     ci: &Arc<Ci>,
-    troubles: Troubles,
+    troubles: &mut Troubles,
     threads: usize,
     events: (Sender<Event>, Receiver<Event>),
 ) -> io::Result<Over> {
@@ -168,7 +167,7 @@ pub fn run(
     };
     let over = run.drain(&told);
     ci.children.end_orphans();
-    let trouble = run.troubles.settle(&ci.drain);
+    let trouble = run.troubles.settle(&ci.drain, over == Over::Drained && !ci.drain.is_held());
     Ok(if over == Over::Drained && trouble { Over::Faulty } else { over })
 }
 
@@ -180,9 +179,9 @@ enum LastMail {
     Done,
 }
 
-struct Run {
+struct Run<'a> {
     ci: Arc<Ci>,
-    troubles: Troubles,
+    troubles: &'a mut Troubles,
     threads: usize,
     tell: Sender<Event>,
     postman: Postman,
@@ -198,17 +197,18 @@ struct Run {
     last_mail: LastMail,
 }
 
-impl Run {
+impl Run<'_> {
     fn drain(&mut self, told: &Receiver<Event>) -> Over {
         let begun = self.begin();
         self.or_fault(begun);
         loop {
-            self.start_builds();
             if self.running.is_empty() {
+                // Whatever is left to us now is nobody's that may go on.
                 self.ci.children.end_orphans();
-                if self.is_over() {
-                    return self.over.take().unwrap_or(Over::Drained);
-                }
+            }
+            self.start_builds();
+            if self.running.is_empty() && self.is_over() {
+                return self.over.take().unwrap_or(Over::Drained);
             }
             let event = if self.watched && self.settling.is_empty() {
                 told.recv().map_err(|_| RecvTimeoutError::Disconnected)

@@ -84,7 +84,7 @@ pub fn about(
         };
     let request = record.request()?;
     let text = text(&request, &sentence, &shown_output(record)?);
-    let committer = recipient(&request, home, settings)?;
+    let committer = recipient(&request, home, settings);
     let draft = |stem: String, to| Draft {
         stem,
         to,
@@ -124,25 +124,29 @@ fn text(request: &BuildRequest, sentence: &str, output: &str) -> String {
 }
 
 /// The committer; if he cannot be written to, what the file `addresses` says; else the fallback.
-fn recipient(request: &BuildRequest, home: &Home, settings: &Settings) -> io::Result<Address> {
+fn recipient(request: &BuildRequest, home: &Home, settings: &Settings) -> Address {
     let own = request.committer_email.as_str();
     if !own.is_empty()
         && !own.to_ascii_lowercase().ends_with("@users.noreply.github.com")
         && let Ok(address) = own.parse()
     {
-        return Ok(address);
+        return address;
     }
     let addresses = match fs_err::read(home.addresses()) {
         Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-        Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
-        Err(error) => return Err(error),
+        Err(error) => {
+            if error.kind() != ErrorKind::NotFound {
+                tracing::warn!("{error}: the fallback gets the letter");
+            }
+            String::new()
+        }
     };
     let known = addresses.lines().map(str::trim).filter(|line| !line.starts_with('#')).find_map(|line| {
         let (name, address) = line.rsplit_once(char::is_whitespace)?;
         let matches = name.trim().eq_ignore_ascii_case(request.committer_name.as_str().trim());
         if matches && is_address(address) { address.parse().ok() } else { None }
     });
-    Ok(known.unwrap_or_else(|| settings.mail_fallback.clone()))
+    known.unwrap_or_else(|| settings.mail_fallback.clone())
 }
 
 /// The output as text, under the cap.

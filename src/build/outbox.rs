@@ -5,7 +5,7 @@
 
 use std::{
     io::{self, ErrorKind},
-    os::unix::fs::DirBuilderExt,
+    panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel},
     thread,
@@ -50,6 +50,8 @@ enum Sent {
     Refused(String),
     /// Perhaps later.
     NotNow(String),
+    /// The server went away or fell silent in the middle: perhaps over this message.
+    Broken(String),
     /// The server cannot be reached or does not let us in: no use to go on.
     NoServer(String),
 }
@@ -66,10 +68,7 @@ impl Outbox {
 
     /// Stores a message; durable when this returns `Ok`. One of the same name is replaced.
     pub fn put(&self, letter: &Letter) -> io::Result<()> {
-        match fs_err::metadata(&self.dir) {
-            Ok(_) => {}
-            Err(_) => std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.dir)?,
-        }
+        durable::create_dir(&self.dir, 0o700)?;
         durable::replace(&self.path(&letter.stem), &letter.bytes, 0o600)?;
         durable::sync_dir(&self.dir)
     }
@@ -78,7 +77,7 @@ impl Outbox {
     pub fn send_unstored(&self, letter: &Letter) -> Result<(), String> {
         match self.send(&letter.stem, &letter.bytes) {
             Sent::Accepted => Ok(()),
-            Sent::Refused(why) | Sent::NotNow(why) | Sent::NoServer(why) => Err(why),
+            Sent::Refused(why) | Sent::NotNow(why) | Sent::Broken(why) | Sent::NoServer(why) => Err(why),
         }
     }
 
@@ -100,8 +99,9 @@ impl Outbox {
         self.stems().map_or(0, |stems| stems.len())
     }
 
-    /// Goes through the outbox once.
-    fn pass(&self) {
+    /// Goes through the outbox once. Ends when there is no server, or it breaks off twice in a row: then it is
+    /// hardly the message.
+    pub fn pass(&self) {
         let stems = match self.stems() {
             Ok(stems) if stems.is_empty() => return,
             Ok(stems) => stems,
@@ -110,6 +110,7 @@ impl Outbox {
         if let Err(why) = self.try_server() {
             return tracing::warn!("mail waits in outbox/: {why}");
         }
+        let mut broken = 0;
         for stem in stems {
             let path = self.path(&stem);
             let bytes = match fs_err::read(&path) {
@@ -120,16 +121,23 @@ impl Outbox {
                     continue;
                 }
             };
-            match self.send(&stem, &bytes) {
+            let sent = self.send(&stem, &bytes);
+            broken = if matches!(sent, Sent::Broken(_)) { broken + 1 } else { 0 };
+            match sent {
                 Sent::Accepted => match fs_err::remove_file(&path) {
                     Ok(()) => tracing::info!("sent {stem}.eml to {}", recipient(&bytes)),
                     Err(error) => tracing::error!("sent {stem}.eml, but {error}: it will be sent again"),
                 },
                 Sent::Refused(why) => self.give_up(&stem, &bytes, &why),
-                Sent::NotNow(why) if is_old(&path) => {
+                Sent::NotNow(why) | Sent::Broken(why) if is_old(&path) => {
                     self.give_up(&stem, &bytes, &format!("for five days: {why}"));
                 }
-                Sent::NotNow(why) => tracing::warn!("{stem}.eml to {} waits: {why}", recipient(&bytes)),
+                Sent::NotNow(why) | Sent::Broken(why) => {
+                    tracing::warn!("{stem}.eml to {} waits: {why}", recipient(&bytes));
+                    if broken == 2 {
+                        return;
+                    }
+                }
                 Sent::NoServer(why) => return tracing::warn!("mail waits in outbox/: {why}"),
             }
         }
@@ -152,11 +160,14 @@ impl Outbox {
         match server.send_raw(&envelope, bytes) {
             Ok(_) => Sent::Accepted,
             Err(error) => {
-                // RFC 4954, 6: what concerns the login concerns every message; RFC 5321, 3.8: 421 is a good-bye.
+                // RFC 4954, 6: what concerns the login concerns every message; RFC 5321, 3.8: 421 is a good-bye, and that
+                // the server lets us in has been seen.
                 let code = error.status().map(u16::from);
                 let why = told(&error);
-                if matches!(code, None | Some(421 | 454 | 530 | 534 | 535 | 538)) {
+                if matches!(code, Some(454 | 530 | 534 | 535 | 538)) {
                     Sent::NoServer(why)
+                } else if matches!(code, None | Some(421)) {
+                    Sent::Broken(why)
                 } else if error.is_permanent() {
                     Sent::Refused(why)
                 } else {
@@ -241,7 +252,7 @@ impl Postman {
     }
 
     fn work(outbox: &Outbox, errands: &Receiver<Errand>) {
-        outbox.pass();
+        Self::pass_through(outbox);
         loop {
             let mut told = Vec::new();
             let first = errands.recv_timeout(INTERVAL);
@@ -254,10 +265,17 @@ impl Postman {
                     told.push(tell);
                 }
             }
-            outbox.pass();
+            Self::pass_through(outbox);
             for tell in told {
                 tell();
             }
+        }
+    }
+
+    /// Whatever a mail server makes of us, the drain waits for an answer.
+    fn pass_through(outbox: &Outbox) {
+        if catch_unwind(AssertUnwindSafe(|| outbox.pass())).is_err() {
+            tracing::error!("a pass through the outbox met a mistake in amp_ci; see stderr");
         }
     }
 

@@ -12,7 +12,7 @@ use std::{
     time::SystemTime,
 };
 
-use rustix::fs::OFlags;
+use rustix::{fs::OFlags, io::Errno};
 
 use super::{
     letter::{self, Draft},
@@ -47,10 +47,31 @@ impl Fault {
         move |error| Fault { stage, error }
     }
 
-    /// By what it is recognised the next time.
+    /// By what it is recognised the next time. What concerns the machine as a whole is one trouble, wherever it
+    /// is met; of anything else it matters what we were at.
     fn key(&self) -> String {
-        format!("{}: {}", self.stage, self.error.kind())
+        let text = self.error.to_string();
+        // Through whatever the error was wrapped in on its way, with names that differ each time.
+        let code = text.rsplit_once("(os error ").and_then(|(_, rest)| rest.split(')').next()?.parse().ok());
+        let cause = code.map_or_else(|| self.error.kind().to_string(), os_error);
+        match code.map(Errno::from_raw_os_error) {
+            Some(
+                Errno::NOSPC
+                | Errno::DQUOT
+                | Errno::ROFS
+                | Errno::IO
+                | Errno::MFILE
+                | Errno::NFILE
+                | Errno::AGAIN
+                | Errno::NOMEM,
+            ) => cause,
+            _ => format!("{}: {cause}", self.stage),
+        }
     }
+}
+
+fn os_error(code: i32) -> String {
+    io::Error::from_raw_os_error(code).to_string()
 }
 
 /// What one run of `build` meets, and what earlier ones have said.
@@ -97,17 +118,17 @@ impl Troubles {
         self.remember(drain);
     }
 
-    /// The run is over: what it did not meet any more is over too. Returns whether it met anything.
-    pub fn settle(&mut self, drain: &Drain) -> bool {
-        for said in &self.said_before {
-            if !self.met.iter().any(|met| met.key == said.key) {
+    /// The run is over: if it looked at all there was, what it did not meet any more is over too. Returns
+    /// whether it met anything.
+    pub fn settle(&mut self, drain: &Drain, looked_at_all: bool) -> bool {
+        if looked_at_all {
+            for said in self.not_met() {
                 tracing::info!("over: {}", said.key);
             }
+            self.said_before.clear();
         }
-        if self.met.is_empty() {
-            if !self.said_before.is_empty() {
-                self.remember(drain);
-            }
+        self.remember(drain);
+        if self.known().next().is_none() {
             let _ = std::fs::remove_file(self.home.queue().join("lock"));
         }
         !self.met.is_empty()
@@ -115,17 +136,28 @@ impl Troubles {
 
     /// Tells people whose lock this is, and what is wrong at present.
     pub fn show(&self) -> io::Result<()> {
-        let keys: Vec<&str> = self.met.iter().map(|said| said.key.as_str()).collect();
+        let keys: Vec<&str> = self.known().map(|said| said.key.as_str()).collect();
         let text = format!("{}\n{}", std::process::id(), keys.join("; "));
         durable::replace(&self.home.queue().join("lock"), format!("{}\n", text.trim_end()).as_bytes(), 0o666)
     }
 
+    /// What was said by earlier runs and has not been met by this one, yet.
+    fn not_met(&self) -> impl Iterator<Item = &Said> {
+        self.said_before.iter().filter(|said| !self.met.iter().any(|met| met.key == said.key))
+    }
+
+    fn known(&self) -> impl Iterator<Item = &Said> {
+        self.met.iter().chain(self.not_met())
+    }
+
     fn remember(&self, drain: &Drain) {
-        let note: String = self.met.iter().map(Said::line).collect();
+        let note: String = self.known().map(Said::line).collect();
         let elsewhere = elsewhere(&self.home);
-        match drain.set_note(&note) {
-            Ok(()) => _ = std::fs::remove_file(elsewhere),
-            Err(_) => _ = durable::replace(&elsewhere, note.as_bytes(), 0o600),
+        if note.trim_end() != drain.note() || elsewhere.exists() {
+            match drain.set_note(&note) {
+                Ok(()) => _ = std::fs::remove_file(elsewhere),
+                Err(_) => _ = durable::replace(&elsewhere, note.as_bytes(), 0o600),
+            }
         }
         let _ = self.show();
     }
