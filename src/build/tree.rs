@@ -21,6 +21,9 @@ pub const MARK: &str = "AMP_CI_MARK";
 /// How long processes that were sent SIGKILL may take to be gone.
 const LAST_BREATH: Duration = Duration::from_secs(30);
 
+/// So often new processes are looked for before those that are known are ended.
+const LOOKS: usize = 20;
+
 /// The children that `build` itself started and will wait for; all others have been left to it.
 #[derive(Debug, Default)]
 pub struct Children(Mutex<HashSet<i32>>);
@@ -99,8 +102,10 @@ impl Children {
             if orphans.is_empty() {
                 return true;
             }
-            for process in with_descendants(&orphans, &processes()) {
-                signal(process.pid, Signal::KILL);
+            // At once, and not by way of the process table: one that forks and goes faster than that can be read
+            // is met only so. Their children are left to us next.
+            for pid in orphans {
+                signal(pid, Signal::KILL);
             }
             false
         })
@@ -143,6 +148,13 @@ impl Tree {
 
     /// SIGKILL until nothing is left; false if something will not go.
     pub fn kill(&mut self, children: &Children) -> bool {
+        // Stopped first: who cannot fork cannot slip away between two looks, nor lose the parent that it is known by.
+        for _ in 0..LOOKS {
+            let seen = self.seen.len();
+            if !self.signal(Signal::STOP) || self.seen.len() == seen {
+                break;
+            }
+        }
         until_gone(|| {
             children.orphans();
             !self.signal(Signal::KILL)
