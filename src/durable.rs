@@ -1,7 +1,7 @@
 //! Writing a file so that a reader sees the old or the new one, and a power cut leaves one of them.
 
 use std::{
-    fs::{DirBuilder, Metadata, Permissions},
+    fs::{DirBuilder, File, Metadata, Permissions},
     io::{self, Write},
     os::unix::fs::{DirBuilderExt, PermissionsExt},
     path::Path,
@@ -14,6 +14,20 @@ pub const NEW_PREFIX: &str = ".new-";
 /// Replaces `path` by a file with `bytes` and `mode` (less the umask): temporary file in the same
 /// directory, fsync, rename. The rename itself is durable after [`sync_dir`].
 pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    replace_after(path, bytes, mode, File::sync_all)
+}
+
+/// The same for readers only: a power cut may leave an empty file, or the old one.
+pub fn replace_unsynced(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    replace_after(path, bytes, mode, |_| Ok(()))
+}
+
+fn replace_after(
+    path: &Path,
+    bytes: &[u8],
+    mode: u32,
+    sync: impl FnOnce(&File) -> io::Result<()>,
+) -> io::Result<()> {
     let failed =
         |error: io::Error| io::Error::new(error.kind(), format!("cannot write {}: {error}", path.display()));
     let mut new = tempfile::Builder::new()
@@ -22,7 +36,7 @@ pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
         .tempfile_in(path.parent().unwrap_or(Path::new(".")))
         .map_err(failed)?;
     new.write_all(bytes).map_err(failed)?;
-    new.as_file().sync_all().map_err(failed)?;
+    sync(new.as_file()).map_err(failed)?;
     new.persist(path).map_err(|error| failed(error.error))?;
     Ok(())
 }

@@ -144,10 +144,10 @@ impl Record {
         self.running().map_or(0, |running| running.attempt)
     }
 
-    /// Writes down that a try begins, or what has become known of it. Seen by whoever comes after a death of
-    /// `build`; not made durable, as only the final word is.
+    /// Writes down that a try begins, or what has become known of it. Not synced: it is there for whoever
+    /// comes after a death of `build`, and a power cut is no build's doing.
     pub fn set_running(&self, running: &Try) -> io::Result<()> {
-        durable::replace(&self.dir.join("running.json"), &json_line(running), 0o666)
+        durable::replace_unsynced(&self.dir.join("running.json"), &json_line(running), 0o666)
     }
 
     /// The try that has just been made, if it got so far as to be counted, does not count.

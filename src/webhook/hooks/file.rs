@@ -41,15 +41,14 @@ pub fn load(path: &Path, template: bool) -> Result<Loaded, LoadError> {
     let environment = |name: &str| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
     let read = |path: &str| fs_err::read(path).ok().map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
     let world = World { environment: &environment, file: &read };
-    let expanded = template::expand(&text, &world)
-        .map_err(|error| LoadError(format!("{file}:{error}")))?;
+    let expanded = template::expand(&text, &world).map_err(|error| LoadError(format!("{file}:{error}")))?;
     parse(&file, &expanded)
 }
 
 /// Parses the text of a hooks file; `file` is how complaints name it.
 fn parse(file: &str, text: &str) -> Result<Loaded, LoadError> {
-    let root = yaml::parse(text)
-        .map_err(|error| LoadError(format!("{file}:{}: {}", error.line, error.problem)))?;
+    let root =
+        yaml::parse(text).map_err(|error| LoadError(format!("{file}:{}: {}", error.line, error.problem)))?;
     let mut reader = Reader::new(file);
     let hooks = reader.hooks(&root)?;
     Ok(Loaded { hooks, warnings: reader.warnings })

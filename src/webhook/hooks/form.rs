@@ -64,8 +64,14 @@ mod tests {
     fn pairs_are_decoded_in_order() {
         let text = b"a=b+c&a=2&&z&=e&%66%C3%BC=%2B%ff&x=y=z&";
         let pairs: Vec<_> = pairs(text).map(Result::unwrap).collect();
-        let expected: [(&[u8], &[u8]); 6] =
-            [(b"a", b"b c"), (b"a", b"2"), (b"z", b""), (b"", b"e"), ("fü".as_bytes(), b"+\xff"), (b"x", b"y=z")];
+        let expected: [(&[u8], &[u8]); 6] = [
+            (b"a", b"b c"),
+            (b"a", b"2"),
+            (b"z", b""),
+            (b"", b"e"),
+            ("fü".as_bytes(), b"+\xff"),
+            (b"x", b"y=z"),
+        ];
         assert_eq!(pairs.len(), expected.len());
         for ((name, value), (wanted_name, wanted_value)) in pairs.iter().zip(expected) {
             assert_eq!((&**name, &**value), (wanted_name, wanted_value));

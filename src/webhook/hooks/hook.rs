@@ -133,9 +133,10 @@ impl Hook {
                 return Decision { lines: parsed.lines.clone(), outcome: Outcome::BadMultipart };
             }
         }
-        let verdict = self.rule.as_ref().map_or_else(Verdict::fires, |rule| {
-            rule.judge(request, self.signature_soft_failures, now)
-        });
+        let verdict = self
+            .rule
+            .as_ref()
+            .map_or_else(Verdict::fires, |rule| rule.judge(request, self.signature_soft_failures, now));
         if !verdict.unsigned {
             request.parsed();
         }
@@ -204,6 +205,7 @@ impl Inputs {
 }
 
 fn no_value(argument: &Argument, place: &str) -> Line {
-    let text = format!("error extracting command arguments{place}: couldn't retrieve argument for {argument}");
+    let text =
+        format!("error extracting command arguments{place}: couldn't retrieve argument for {argument}");
     Line::Tagged(text)
 }

@@ -21,7 +21,8 @@ impl IpRanges {
 
     /// Is the client in one of the ranges? `remote_addr` is `ip:port` or `[ip]:port`.
     pub(super) fn contain_client(&self, remote_addr: &str) -> Result<bool, String> {
-        let client = client(remote_addr).ok_or_else(|| format!("invalid IP address found in remote address '{remote_addr}'"))?;
+        let client = client(remote_addr)
+            .ok_or_else(|| format!("invalid IP address found in remote address '{remote_addr}'"))?;
         for range in &self.0 {
             match range {
                 Ok(range) if range.contains(&client) => return Ok(true),
@@ -99,9 +100,22 @@ mod tests {
 
     #[test]
     fn what_is_no_range_or_no_address_is_an_error() {
-        for item in ["junk", "10.0.0.1,", "010.0.0.1", "10.0.0.0/33", "::1/129", "10.0.0.1/", "0/0", "10.0.0.1/+8", "[::1]"] {
+        for item in [
+            "junk",
+            "10.0.0.1,",
+            "010.0.0.1",
+            "10.0.0.0/33",
+            "::1/129",
+            "10.0.0.1/",
+            "0/0",
+            "10.0.0.1/+8",
+            "[::1]",
+        ] {
             let ranges = IpRanges::parse(item);
-            assert_eq!(ranges.contain_client("127.0.0.1:5"), Err(format!("invalid CIDR address: {item}{}", if item.contains('/') { "" } else { "/32" })));
+            assert_eq!(
+                ranges.contain_client("127.0.0.1:5"),
+                Err(format!("invalid CIDR address: {item}{}", if item.contains('/') { "" } else { "/32" }))
+            );
             assert_eq!(ranges.bad_items().collect::<Vec<_>>(), [item]);
         }
         for client in ["@", "", "junk:5", "1.2.3:5", "[fe80::1%eth0]:5"] {

@@ -113,7 +113,9 @@ mod tests {
 
     #[test]
     fn names_and_parameters_are_read() {
-        let media = MediaType::parse("Multipart/Form-Data; BOUNDARY=a-b; x=\"c \\\"d\\\" \\e\"; y*=utf-8''%C3%BC;").unwrap();
+        let media =
+            MediaType::parse("Multipart/Form-Data; BOUNDARY=a-b; x=\"c \\\"d\\\" \\e\"; y*=utf-8''%C3%BC;")
+                .unwrap();
         assert_eq!(media.name, "multipart/form-data");
         assert_eq!(media.parameter("boundary"), Some("a-b"));
         assert_eq!(media.parameter("x"), Some("c \"d\" \\e"));
@@ -123,7 +125,9 @@ mod tests {
 
     #[test]
     fn what_has_another_form_is_refused() {
-        for text in ["", "/", "a b", "a; b", "a; b=", "a; b=\"c", "a; b=1; b=2", "a; =x", "a; b=c d", "a; b=\"\n\""] {
+        for text in
+            ["", "/", "a b", "a; b", "a; b=", "a; b=\"c", "a; b=1; b=2", "a; =x", "a; b=c d", "a; b=\"\n\""]
+        {
             assert_eq!(MediaType::parse(text), Err(NoMediaType), "{text}");
         }
     }

@@ -43,7 +43,8 @@ pub(super) fn parse<'b>(content_type: &str, body: &'b [u8]) -> Result<Vec<Part<'
     }
     let boundary = media.parameter("boundary").ok_or(MultipartError::NoBoundary)?;
     let dashes = format!("--{boundary}").into_bytes();
-    let mut reader = Reader { rest: body, delimiter: [b"\r\n", &*dashes].concat(), dashes, line_end: b"\r\n" };
+    let mut reader =
+        Reader { rest: body, delimiter: [b"\r\n", &*dashes].concat(), dashes, line_end: b"\r\n" };
     if !reader.skip_preamble()? {
         return Ok(Vec::new());
     }
@@ -70,7 +71,8 @@ fn part<'b>(head: &Head<'b>, content: &'b [u8]) -> Option<Part<'b>> {
     if disposition.name != "form-data" {
         return None;
     }
-    let quoted = field("Content-Transfer-Encoding").is_some_and(|e| e.eq_ignore_ascii_case("quoted-printable"));
+    let quoted =
+        field("Content-Transfer-Encoding").is_some_and(|e| e.eq_ignore_ascii_case("quoted-printable"));
     let decoded = quoted.then(|| quoted_printable::decode(content, quoted_printable::ParseMode::Robust).ok());
     Some(Part {
         name: name.to_owned(),
@@ -131,7 +133,10 @@ impl<'b> Reader<'b> {
     }
 
     fn is_last(&self, after_dashes: &[u8]) -> bool {
-        after_dashes.strip_prefix(b"--").map(trim_start).is_some_and(|end| end.is_empty() || end == self.line_end)
+        after_dashes
+            .strip_prefix(b"--")
+            .map(trim_start)
+            .is_some_and(|end| end.is_empty() || end == self.line_end)
     }
 
     /// The header lines of a part; none where the body ends instead.

@@ -73,9 +73,9 @@ pub(super) fn parse(request: &Request) -> Parsed {
             parsed.multipart_is_broken = payload.is_err();
             payload
         }
-        Format::Unknown => Err(format!(
-            "error parsing body payload due to unsupported content type header: {content_type}"
-        )),
+        Format::Unknown => {
+            Err(format!("error parsing body payload due to unsupported content type header: {content_type}"))
+        }
     };
     match payload {
         Ok(payload) => parsed.payload = payload,
@@ -117,9 +117,7 @@ fn multipart_payload(request: &Request, lines: &mut Vec<Line>) -> Result<Documen
     let parts = multipart::parse(&request.real_content_type(), &request.body)
         .map_err(|error| format!("error parsing multipart form: {error}"))?;
     let is_wanted = |name: &str| {
-        let wanted = |argument: &Argument| {
-            matches!(&argument.source, Source::Payload(path) if path == name)
-        };
+        let wanted = |argument: &Argument| matches!(&argument.source, Source::Payload(path) if path == name);
         request.parse_as_json.iter().any(wanted)
     };
     let mut seen = HashSet::new();
@@ -185,7 +183,9 @@ impl Parsed {
                 Source::Header(name) => self.headers.replace(&[], name, &text, &nodes),
                 Source::Query(name) => self.query.replace(&[], name, &text, &nodes),
                 _ => {
-                    self.say(format!("error parsing JSON parameters: invalid source for argument {argument}"));
+                    self.say(format!(
+                        "error parsing JSON parameters: invalid source for argument {argument}"
+                    ));
                 }
             }
         }

@@ -17,14 +17,32 @@ use super::{
 };
 
 const HOOK: &[&str] = &[
-    "id", "execute-command", "command-working-directory", "response-message", "response-headers",
-    "success-http-response-code", "incoming-payload-content-type", "http-methods",
-    "include-command-output-in-response", "include-command-output-in-response-on-error",
-    "pass-arguments-to-command", "pass-environment-to-command", "pass-file-to-command",
-    "parse-parameters-as-json", "trigger-rule", "trigger-rule-mismatch-http-response-code",
-    "trigger-signature-soft-failures", "signature-mismatch-http-response-code", "payload-form-field",
-    "max-concurrency", "max-waiting", "busy-http-response-code", "command-timeout", "stream-command-output",
-    "pass-stdin-to-command", "log-command-output-as-it-comes",
+    "id",
+    "execute-command",
+    "command-working-directory",
+    "response-message",
+    "response-headers",
+    "success-http-response-code",
+    "incoming-payload-content-type",
+    "http-methods",
+    "include-command-output-in-response",
+    "include-command-output-in-response-on-error",
+    "pass-arguments-to-command",
+    "pass-environment-to-command",
+    "pass-file-to-command",
+    "parse-parameters-as-json",
+    "trigger-rule",
+    "trigger-rule-mismatch-http-response-code",
+    "trigger-signature-soft-failures",
+    "signature-mismatch-http-response-code",
+    "payload-form-field",
+    "max-concurrency",
+    "max-waiting",
+    "busy-http-response-code",
+    "command-timeout",
+    "stream-command-output",
+    "pass-stdin-to-command",
+    "log-command-output-as-it-comes",
 ];
 const ARGUMENT: &[&str] = &["source", "name", "envname", "base64decode"];
 const RULE: &[&str] = &["and", "or", "not", "match"];
@@ -52,7 +70,13 @@ impl<'f> Reader<'f> {
         let items = match &root.value {
             Value::Null => &[][..],
             Value::List(items) => items,
-            other => return Err(self.error(root, "", &format!("the file must be a list of hooks, not {}", other.kind()))),
+            other => {
+                return Err(self.error(
+                    root,
+                    "",
+                    &format!("the file must be a list of hooks, not {}", other.kind()),
+                ));
+            }
         };
         items.iter().enumerate().map(|(n, item)| self.hook(n, item)).collect()
     }
@@ -178,7 +202,8 @@ impl<'f> Reader<'f> {
     }
 
     fn match_rule(&mut self, node: &Node, at: &str) -> Read<Match> {
-        let (mut kind, mut value, mut regex, mut secret, mut ranges): (String, _, _, String, String) = Default::default();
+        let (mut kind, mut value, mut regex, mut secret, mut ranges): (String, _, _, String, String) =
+            Default::default();
         let mut parameter = None;
         for (member, node) in self.members(node, at, MATCH)? {
             let at = format!("{at}.{member}");

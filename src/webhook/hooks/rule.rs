@@ -141,7 +141,8 @@ impl Rule {
 
     /// Judges `request`. `soft_failures` is the hook's `trigger-signature-soft-failures`.
     pub fn judge(&self, request: &Request, soft_failures: bool, now: SystemTime) -> Verdict {
-        let mut judge = Judge { request, soft_failures, now, looked: false, signed: false, lines: Vec::new() };
+        let mut judge =
+            Judge { request, soft_failures, now, looked: false, signed: false, lines: Vec::new() };
         let (holds, error) = judge.rule(self);
         let unsigned = judge.looked && !judge.signed;
         let (fires, not_found, unsigned) = match error {

@@ -105,7 +105,9 @@ impl<'t> Lexer<'t> {
             if self.closes() {
                 return Ok(Token::Close);
             }
-            let Some(c) = self.rest.chars().next() else { return error(self.line, "an action has no end: }} is missing") };
+            let Some(c) = self.rest.chars().next() else {
+                return error(self.line, "an action has no end: }} is missing");
+            };
             return match c {
                 c if is_space(c) => {
                     self.take(1);

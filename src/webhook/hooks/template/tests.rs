@@ -41,7 +41,10 @@ fn actions_become_their_values() {
         ("{{ or true (eq 1 \"x\") }}", "true"),
         ("{{ if getenv \"ONE\" }}yes{{ else }}no{{ end }}", "yes"),
         ("{{ if getenv \"EMPTY\" }}yes{{ end }}.", "."),
-        ("{{ if eq (getenv \"ONE\") \"2\" }}2{{ else if eq (getenv \"ONE\") \"1\" }}1{{ else }}0{{ end }}", "1"),
+        (
+            "{{ if eq (getenv \"ONE\") \"2\" }}2{{ else if eq (getenv \"ONE\") \"1\" }}1{{ else }}0{{ end }}",
+            "1",
+        ),
         ("{{ if 0 }}a{{ else if 0 }}b{{ else }}{{ if 1 }}c{{ end }}d{{ end }}", "cd"),
         ("a{{/* comment }} \n */}}b", "ab"),
         ("a \n{{- /* comment */ -}}\n b", "ab"),
