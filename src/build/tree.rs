@@ -76,23 +76,14 @@ impl Children {
     /// The children that were left to us. The dead among them are reaped on the way.
     pub fn orphans(&self) -> Vec<i32> {
         let known = self.known();
-        let children = own_children().unwrap_or_else(|| {
-            let own = getpid().as_raw_nonzero().get();
-            processes()
-                .into_iter()
-                .filter(|process| process.parent == own)
-                .map(|process| process.pid)
-                .collect()
-        });
-        children
-            .into_iter()
-            .filter(|pid| !known.contains(pid))
-            .filter(|pid| {
-                let reaped = Pid::from_raw(*pid)
-                    .and_then(|pid| rustix::process::waitpid(Some(pid), WaitOptions::NOHANG).ok().flatten());
-                reaped.is_none()
-            })
-            .collect()
+        loop {
+            let (dead, alive): (Vec<i32>, Vec<i32>) =
+                children_now().into_iter().filter(|pid| !known.contains(pid)).partition(|pid| reap(*pid));
+            // Children of the dead have become ours, maybe after we looked.
+            if dead.is_empty() {
+                return alive;
+            }
+        }
     }
 
     /// Ends whatever was left to us. Only for when no build runs: it cannot tell whose it is.
@@ -218,6 +209,20 @@ fn signal(pid: i32, what: Signal) {
 fn carries(pid: i32, mark: &[u8]) -> bool {
     std::fs::read(format!("/proc/{pid}/environ"))
         .is_ok_and(|environ| environ.split(|byte| *byte == 0).any(|variable| variable == mark))
+}
+
+/// Takes the status of a child that is dead; false if it is not.
+fn reap(pid: i32) -> bool {
+    Pid::from_raw(pid)
+        .is_some_and(|pid| matches!(rustix::process::waitpid(Some(pid), WaitOptions::NOHANG), Ok(Some(_))))
+}
+
+/// All our children, the dead included where the kernel lists them.
+fn children_now() -> Vec<i32> {
+    own_children().unwrap_or_else(|| {
+        let own = getpid().as_raw_nonzero().get();
+        processes().into_iter().filter(|process| process.parent == own).map(|process| process.pid).collect()
+    })
 }
 
 /// Our children by proc(5), `/proc/self/task/*/children`; none where the kernel does not tell, or a thread
