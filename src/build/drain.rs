@@ -164,6 +164,7 @@ pub fn run(
         over: None,
         finished: 0,
         last_mail: LastMail::NotYet,
+        rounds: 0,
     };
     let over = run.drain(&told);
     ci.children.end_orphans();
@@ -171,11 +172,12 @@ pub fn run(
     Ok(if over == Over::Drained && trouble { Over::Faulty } else { over })
 }
 
-/// The round of mail before the end; it has the number of builds finished before it.
+/// The round of mail before the end. Whatever may write a letter after it makes another one necessary.
 #[derive(Debug, PartialEq, Eq)]
 enum LastMail {
     NotYet,
-    Asked,
+    /// The round of this number.
+    Asked(usize),
     Done,
 }
 
@@ -195,6 +197,8 @@ struct Run<'a> {
     over: Option<Over>,
     finished: usize,
     last_mail: LastMail,
+    /// Rounds of mail asked for.
+    rounds: usize,
 }
 
 impl Run<'_> {
@@ -244,7 +248,9 @@ impl Run<'_> {
             Event::QueueUnclear => self.look_again(),
             Event::WatchLost => self.watched = false,
             Event::Finished(id, done) => self.finish(&id, done),
-            Event::MailDone(round) if round == self.finished => self.last_mail = LastMail::Done,
+            Event::MailDone(round) if self.last_mail == LastMail::Asked(round) => {
+                self.last_mail = LastMail::Done;
+            }
             // What a change of hold means is seen before the next build is started.
             Event::MailDone(_) | Event::HoldChanged => {}
             Event::Signal(signal) => {
@@ -258,6 +264,10 @@ impl Run<'_> {
     fn finish(&mut self, id: &EntryId, done: Done) {
         if let Some(lane) = self.running.remove(id) {
             self.waiting.release(&lane);
+        }
+        // One of the same name that has come meanwhile.
+        if self.set_aside.remove(id) {
+            self.waiting.add(id.clone());
         }
         self.finished += 1;
         if self.finished.is_multiple_of(SWEEP_EVERY) {
@@ -288,16 +298,19 @@ impl Run<'_> {
                 if self.finished > 0 {
                     self.sweep();
                 }
-                let (tell, round) = (self.tell.clone(), self.finished);
+                self.rounds += 1;
+                let (tell, round) = (self.tell.clone(), self.rounds);
                 self.postman.pass_then(move || _ = tell.send(Event::MailDone(round)));
-                self.last_mail = LastMail::Asked;
+                self.last_mail = LastMail::Asked(round);
                 false
             }
-            LastMail::Asked => false,
+            LastMail::Asked(_) => false,
             LastMail::Done if nothing_starts => true,
             LastMail::Done => {
                 self.look_again();
-                self.waiting.is_empty() || self.over.is_some()
+                self.start_builds();
+                // What it found may have led to a letter, and to nothing that would wake us.
+                self.last_mail == LastMail::Done || (self.running.is_empty() && self.is_over())
             }
         }
     }
@@ -329,6 +342,7 @@ impl Run<'_> {
     fn or_fault(&mut self, result: Result<(), Fault>) {
         if let Err(fault) = result {
             self.troubles.tell(&fault, &self.ci.drain, &self.ci.outbox);
+            self.last_mail = LastMail::NotYet;
             self.over.get_or_insert(Over::Faulty);
         }
     }
@@ -337,6 +351,7 @@ impl Run<'_> {
     fn start_builds(&mut self) {
         while self.over.is_none() && self.running.len() < self.threads && !self.ci.drain.is_held() {
             let Some(id) = self.waiting.take() else { return };
+            self.last_mail = LastMail::NotYet;
             let started = self.start(id);
             self.or_fault(started);
         }
@@ -358,7 +373,8 @@ impl Run<'_> {
         };
         let request = match look {
             Look::Request(request, _) => request,
-            Look::Gone | Look::Foreign => {
+            Look::Gone => return Ok(()),
+            Look::Foreign => {
                 self.set_aside.insert(id);
                 return Ok(());
             }
@@ -369,8 +385,8 @@ impl Run<'_> {
             Look::Invalid(why) => return ci.reject(&id, &why).map_err(Fault::at(QUEUE)),
         };
         if self.running.contains_key(&id) {
-            // Of the same name as one that runs: looked at again when that has its record.
-            self.waiting.pass(id, &request.lane());
+            // Of the same name as one that runs: looked at again when that is over.
+            self.set_aside.insert(id);
             return Ok(());
         }
         if Record::of(&ci.home, &id).is_final() {
