@@ -1,9 +1,9 @@
 //! The right to take entries out of the queue: whoever holds a [`Drain`] is the only one.
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::{File, OpenOptions, Permissions},
     io::{self, ErrorKind, Read, Write},
-    os::unix::fs::{FileExt, OpenOptionsExt},
+    os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
@@ -181,7 +181,10 @@ impl Drain {
     /// Writes an entry again whose `.lock` somebody removed.
     pub fn restore(&self, id: &EntryId, bytes: &[u8]) -> io::Result<()> {
         let path = self.dir.join(id.waiting());
-        let mut new = tempfile::Builder::new().prefix(NEW_PREFIX).tempfile_in(&self.dir)?;
+        let mut new = tempfile::Builder::new()
+            .prefix(NEW_PREFIX)
+            .permissions(Permissions::from_mode(0o666))
+            .tempfile_in(&self.dir)?;
         new.write_all(bytes)?;
         new.as_file().sync_all()?;
         match new.persist_noclobber(path) {
