@@ -71,9 +71,11 @@ pub fn run(ci: &Ci, entry: &Claimed) -> Done {
         return done.unwrap_or_else(Done::Fault);
     }
     // Neither being stopped nor a fault of the machine costs a try.
-    if !matches!(done, Ok(Done::NoVerdict))
-        && let Err(error) = record.take_back(before)
-    {
+    let counted = match done {
+        Ok(Done::NoVerdict) => record.set_waiting(),
+        _ => record.take_back(before),
+    };
+    if let Err(error) = counted {
         tracing::warn!("{error}: this try will be counted");
     }
     if let Err(error) = put_back(ci, entry) {

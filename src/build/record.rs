@@ -150,6 +150,14 @@ impl Record {
         durable::replace_unsynced(&self.dir.join("running.json"), &json_line(running), 0o666)
     }
 
+    /// No try runs any more, but those that were made still count.
+    pub fn set_waiting(&self) -> io::Result<()> {
+        match self.running() {
+            Some(running) => self.set_running(&Try { script_pid: None, ..running }),
+            None => Ok(()),
+        }
+    }
+
     /// The try that has just been made, if it got so far as to be counted, does not count.
     pub fn take_back(&self, tries_before: u32) -> io::Result<()> {
         match self.running() {

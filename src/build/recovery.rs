@@ -44,7 +44,8 @@ pub fn recover(ci: &Ci, listing: &Listing) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Builds that ran, are not final, and whose entry somebody has removed: that cancels nothing.
+/// Builds whose script ran when `build` died and whose entry somebody has removed: that cancels nothing. One
+/// that only waited to be tried again does not count: whoever takes its entry away holds it.
 fn unclaimed(ci: &Ci, listing: &Listing) -> io::Result<Vec<EntryId>> {
     let entries = match fs_err::read_dir(ci.home.builds()) {
         Ok(entries) => entries,
@@ -56,7 +57,7 @@ fn unclaimed(ci: &Ci, listing: &Listing) -> io::Result<Vec<EntryId>> {
         .filter_map(|entry| EntryId::parse(entry.file_name().to_str()?))
         .filter(|id| {
             let record = Record::of(&ci.home, id);
-            record.running().is_some()
+            record.running().is_some_and(|running| running.script_pid.is_some())
                 && !record.is_final()
                 && listing.waiting.binary_search(id).is_err()
                 && listing.claimed.binary_search(id).is_err()
@@ -94,6 +95,7 @@ fn recover_one(ci: &Ci, id: &EntryId) -> io::Result<()> {
         return one_build::finish(ci, &record, &entry, &result).map(|_| ()).map_err(|fault| fault.error);
     }
     tracing::warn!("{id} goes back to the queue: an earlier build died after claiming it");
+    record.set_waiting()?;
     if ci.drain.put_back(id)? {
         return Ok(());
     }
