@@ -1,7 +1,11 @@
 //! What somebody asks for: one declaration that is `queue_build`'s command line, the entry's JSON and the
 //! build's variables.
 
-use std::{ffi::OsStr, fmt, str::FromStr};
+use std::{
+    ffi::{OsStr, OsString},
+    fmt,
+    str::FromStr,
+};
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -12,12 +16,14 @@ use crate::text::is_unprintable;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, clap::Args)]
 pub struct BuildRequest {
     /// Repository, without its owner: letters, digits, `.`, `_`, `-`; at most 100, not starting with `.` or `-`
+    #[arg(value_parser = OsStringValueParser::new().try_map(Repository::from_argument))]
     pub repository: Repository,
     /// Full name of the ref that was pushed, such as refs/heads/main
     #[serde(rename = "ref")]
-    #[arg(value_name = "REF")]
+    #[arg(value_name = "REF", value_parser = OsStringValueParser::new().try_map(GitRef::from_argument))]
     pub git_ref: GitRef,
     /// Full hash of the commit: 40 or 64 hexadecimal digits, not all zeros
+    #[arg(value_parser = OsStringValueParser::new().try_map(CommitId::from_argument))]
     pub commit_id: CommitId,
     /// Who pushed, as the letter will greet them; any text
     #[serde(default)]
@@ -118,6 +124,17 @@ macro_rules! checked_text {
             /// The text.
             pub fn as_str(&self) -> &str {
                 &self.0
+            }
+
+            /// An argument may be no text at all.
+            fn from_argument(argument: OsString) -> Result<Self, InvalidField> {
+                argument.into_string().map_or_else(
+                    |bytes| {
+                        let text = bytes.to_string_lossy().into_owned();
+                        Err(InvalidField { field: $field, text, problem: "is not UTF-8" })
+                    },
+                    |text| text.parse(),
+                )
             }
         }
 
