@@ -15,7 +15,7 @@ use amp_ci::{
     },
     durable,
     home::Home,
-    queue::Drain,
+    queue::{Drain, drain::refuse_beside_the_original},
 };
 use anyhow::Context;
 use clap::Parser;
@@ -90,10 +90,10 @@ fn main() -> ExitCode {
 }
 
 fn build(home: Home, settings: Settings, threads: usize, debug: bool) -> anyhow::Result<u8> {
+    refuse_beside_the_original(&home.queue())?;
     let Some(drain) = Drain::lock(&home.queue()).context("the queue cannot be used")? else {
         return Ok(0);
     };
-    drain.refuse_beside_the_original()?;
     let outbox =
         Outbox::new(&home, &settings).map_err(|_| anyhow::anyhow!("AMP_CI_SMTP_URL: cannot be used"))?;
     let log = log::start(&home.build_log(), debug);
