@@ -4,6 +4,7 @@
 //! the same Message-ID, and nothing else is lost or doubled.
 
 use std::{
+    collections::VecDeque,
     io::{self, ErrorKind},
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
@@ -111,7 +112,8 @@ impl Outbox {
             return tracing::warn!("mail waits in outbox/: {why}");
         }
         let mut broken = 0;
-        for stem in stems {
+        let mut stems = VecDeque::from(stems);
+        while let Some(stem) = stems.pop_front() {
             let path = self.path(&stem);
             let bytes = match fs_err::read(&path) {
                 Ok(bytes) => bytes,
@@ -128,9 +130,9 @@ impl Outbox {
                     Ok(()) => tracing::info!("sent {stem}.eml to {}", recipient(&bytes)),
                     Err(error) => tracing::error!("sent {stem}.eml, but {error}: it will be sent again"),
                 },
-                Sent::Refused(why) => self.give_up(&stem, &bytes, &why),
+                Sent::Refused(why) => stems.extend(self.give_up(&stem, &bytes, &why)),
                 Sent::NotNow(why) | Sent::Broken(why) if is_old(&path) => {
-                    self.give_up(&stem, &bytes, &format!("for five days: {why}"));
+                    stems.extend(self.give_up(&stem, &bytes, &format!("for five days: {why}")));
                 }
                 Sent::NotNow(why) | Sent::Broken(why) => {
                     tracing::warn!("{stem}.eml to {} waits: {why}", recipient(&bytes));
@@ -177,11 +179,12 @@ impl Outbox {
         }
     }
 
-    /// Moves a message to `failed/` and tells the fallback, quoting it.
-    fn give_up(&self, stem: &str, bytes: &[u8], why: &str) {
+    /// Moves a message to `failed/` and tells the fallback, quoting it; returns the name of that letter.
+    fn give_up(&self, stem: &str, bytes: &[u8], why: &str) -> Option<String> {
         let to = recipient(bytes);
         tracing::error!("{stem}.eml to {to} was refused, it is now in outbox/failed/: {why}");
         let fallback = &self.settings.mail_fallback;
+        let mut told = None;
         // Its own letters are not answered with letters.
         if to != fallback.to_string() {
             let quoted = String::from_utf8_lossy(bytes).replace("\r\n", "\n").replace('\n', "\n> ");
@@ -201,8 +204,10 @@ impl Outbox {
             );
             if let Err(error) = self.put(&letter) {
                 // It stays where it is, and is refused and told of again.
-                return tracing::error!("{error}");
+                tracing::error!("{error}");
+                return None;
             }
+            told = Some(letter.stem);
         }
         let failed = self.dir.join("failed");
         let moved = fs_err::create_dir_all(&failed)
@@ -210,6 +215,7 @@ impl Outbox {
         if let Err(error) = moved {
             tracing::error!("{error}");
         }
+        told
     }
 
     fn stems(&self) -> io::Result<Vec<String>> {
