@@ -108,7 +108,7 @@ impl Troubles {
         }
         let before = self.said_before.iter().find(|said| said.key == key).cloned();
         if before.is_none() {
-            tracing::error!("{fault}; nothing more is started, and what was to be built stays in the queue");
+            tracing::error!("{fault}; what this keeps from being built stays in the queue");
             if !self.logged {
                 eprintln!("build: {fault}");
             }
@@ -164,9 +164,9 @@ impl Troubles {
 
     fn mail(&self, fault: &Fault, outbox: &Outbox) -> bool {
         let text = format!(
-            "amp_ci in {} on {} has met a fault of the machine and builds nothing for now:\n\n    {}\n\n\
-             Every request stays in the queue. As long as this lasts, every start of build tries again and says \
-             nothing more; when it is mended, all goes on by itself. `build --check` looks at the whole \
+            "amp_ci in {} on {} has met a fault of the machine:\n\n    {}\n\n\
+             What this keeps from being built stays in the queue. As long as it lasts, every start of build tries \
+             again and says nothing more; when it is mended, all goes on by itself. `build --check` looks at the whole \
              installation.\n",
             self.home.dir().display(),
             host_name(),
