@@ -151,12 +151,16 @@ impl Findings {
             }
         }
         for name in &names {
-            match fs_err::read(home.scripts().join(name)) {
+            let path = home.scripts().join(name);
+            if path.metadata().is_ok_and(|metadata| metadata.mode() & 0o002 != 0) {
+                self.wrong(&format!("scripts/{name} can be written by everybody, and is run: chmod o-w"));
+            }
+            match fs_err::read(path) {
                 Err(error) => self.wrong(&error.to_string()),
                 Ok(chunk) => {
                     for word in placeholder::mistyped(&chunk) {
                         self.wrong(&format!(
-                            "scripts/{name}: {word} is no placeholder; bash will see it as it is"
+                            "scripts/{name}: {word} is no placeholder, bash will see it as it is: mend it, or write {{{word}}} if it is meant"
                         ));
                     }
                 }
