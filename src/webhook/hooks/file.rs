@@ -46,7 +46,7 @@ pub fn load(path: &Path, template: bool) -> Result<Loaded, LoadError> {
 }
 
 /// Parses the text of a hooks file; `file` is how complaints name it.
-fn parse(file: &str, text: &str) -> Result<Loaded, LoadError> {
+pub(super) fn parse(file: &str, text: &str) -> Result<Loaded, LoadError> {
     let root =
         yaml::parse(text).map_err(|error| LoadError(format!("{file}:{}: {}", error.line, error.problem)))?;
     let mut reader = Reader::new(file);

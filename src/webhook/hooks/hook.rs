@@ -10,7 +10,7 @@ use super::{
     line::Line,
     request::Request,
     rule::{Rule, Verdict},
-    source::Argument,
+    source::{Argument, FileArgument},
 };
 
 /// One hook of a hooks file. Field order is the order of `docs/hooks.md`.
@@ -41,7 +41,7 @@ pub struct Hook {
     /// `pass-environment-to-command`.
     pub environment: Vec<Argument>,
     /// `pass-file-to-command`.
-    pub files: Vec<Argument>,
+    pub files: Vec<FileArgument>,
     /// `parse-parameters-as-json`.
     pub parse_as_json: Vec<Argument>,
     /// `trigger-rule`; none triggers always.
@@ -169,13 +169,14 @@ impl Hook {
             }
         }
         let mut errors = Vec::new();
-        for argument in &self.files {
+        for file in &self.files {
+            let argument = &file.argument;
             let Ok(value) = argument.resolve(request) else {
                 errors.push(no_value(argument, " for file"));
                 continue;
             };
-            let variable = argument.file_variable();
-            if argument.envname.is_empty() {
+            let variable = file.variable();
+            if file.must_be_announced() {
                 let line = format!("no ENVVAR name specified, falling back to [{variable}]");
                 inputs.lines.push(Line::Plain(line));
             }

@@ -1,5 +1,7 @@
 //! `multipart/form-data; boundary=x`, `form-data; name="a"`: a name and its parameters.
 
+use percent_encoding::percent_decode_str;
+
 /// Name and parameters, names in lower case.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct MediaType {
@@ -82,21 +84,7 @@ fn decode(value: &str) -> Option<String> {
     if charset != "utf-8" && charset != "us-ascii" {
         return None;
     }
-    let mut bytes = Vec::new();
-    let mut rest = text.as_bytes();
-    while let Some((byte, after)) = rest.split_first() {
-        rest = after;
-        match byte {
-            b'%' => {
-                let mut value = [0];
-                hex::decode_to_slice(rest.get(..2)?, &mut value).ok()?;
-                bytes.push(value[0]);
-                rest = &rest[2..];
-            }
-            other => bytes.push(*other),
-        }
-    }
-    String::from_utf8(bytes).ok()
+    Some(percent_decode_str(text).decode_utf8().ok()?.into_owned())
 }
 
 fn is_token(c: char) -> bool {

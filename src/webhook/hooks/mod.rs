@@ -28,3 +28,6 @@ mod scalr;
 mod template;
 mod xml;
 mod yaml;
+
+#[cfg(test)]
+mod tests;

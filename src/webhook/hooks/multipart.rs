@@ -31,7 +31,7 @@ pub(super) enum MultipartError {
     Truncated,
     #[error("malformed MIME header: missing colon: {0:?}")]
     Header(String),
-    #[error("multipart: unexpected line in Next(): {0:?}")]
+    #[error("multipart: expecting a new Part; got line {0:?}")]
     Line(String),
 }
 
@@ -196,7 +196,7 @@ impl<'b> Reader<'b> {
 
 /// May `after` follow a boundary? Otherwise it was the start of a longer one.
 fn ends_boundary(after: &[u8]) -> bool {
-    matches!(after, [] | [b' ' | b'\t' | b'\r' | b'\n' | b'-', ..])
+    matches!(after, [] | [b' ' | b'\t' | b'\r' | b'\n', ..] | [b'-', b'-', ..])
 }
 
 fn trim_start(mut text: &[u8]) -> &[u8] {

@@ -12,7 +12,7 @@ use super::{
     ip_range::IpRanges,
     rule::{Match, Rule},
     signature::{Algorithm, Secret},
-    source::{Argument, Source},
+    source::{Argument, FileArgument, Source},
     yaml::{Node, Value, scalar_text},
 };
 
@@ -84,12 +84,12 @@ impl<'f> Reader<'f> {
     fn hook(&mut self, n: usize, node: &Node) -> Read<Hook> {
         self.hook = format!("hook {}", n + 1);
         let mut hook = Hook { busy_code: 429, ..Hook::default() };
-        let members = self.members(node, "", HOOK)?;
-        if let Some((_, id)) = members.iter().find(|(name, _)| *name == "id") {
-            hook.id = self.text(id, "id")?;
-            self.hook = format!("hook {:?}", hook.id);
+        if let Value::Map(entries) = &node.value
+            && let Some((_, id)) = entries.iter().find(|(name, _)| name.eq_ignore_ascii_case("id"))
+        {
+            self.hook = format!("hook {:?}", self.text(id, "id")?);
         }
-        for (name, node) in members {
+        for (name, node) in self.members(node, "", HOOK)? {
             self.property(&mut hook, name, node)?;
         }
         if hook.execute_command.is_empty() {
@@ -105,6 +105,7 @@ impl<'f> Reader<'f> {
 
     fn property(&mut self, hook: &mut Hook, name: &'static str, node: &Node) -> Read<()> {
         match name {
+            "id" => hook.id = self.text(node, name)?,
             "execute-command" => hook.execute_command = self.text(node, name)?,
             "command-working-directory" => hook.working_directory = self.text(node, name)?,
             "response-message" => hook.response_message = self.text(node, name)?,
@@ -118,7 +119,7 @@ impl<'f> Reader<'f> {
             }
             "pass-arguments-to-command" => hook.arguments = self.list(node, name, Self::argument)?,
             "pass-environment-to-command" => hook.environment = self.list(node, name, Self::argument)?,
-            "pass-file-to-command" => hook.files = self.list(node, name, Self::argument)?,
+            "pass-file-to-command" => hook.files = self.list(node, name, Self::file_argument)?,
             "parse-parameters-as-json" => hook.parse_as_json = self.list(node, name, Self::argument)?,
             "trigger-rule" => hook.rule = Some(self.rule(node, name)?),
             "trigger-rule-mismatch-http-response-code" => hook.mismatch_code = self.integer(node, name)?,
@@ -139,7 +140,7 @@ impl<'f> Reader<'f> {
             "stream-command-output" => hook.stream_output = self.boolean(node, name)?,
             "pass-stdin-to-command" => hook.pass_stdin = self.boolean(node, name)?,
             "log-command-output-as-it-comes" => hook.log_output_live = self.boolean(node, name)?,
-            _ => {}
+            _ => unreachable!("{name} is in the list of names but not here"),
         }
         Ok(())
     }
@@ -173,6 +174,10 @@ impl<'f> Reader<'f> {
             self.warn(node, at, &format!("there is no source {unknown:?}: it never has a value"));
         }
         Ok(Argument { source, source_text, name, envname, base64decode })
+    }
+
+    fn file_argument(&mut self, node: &Node, at: &str) -> Read<FileArgument> {
+        self.argument(node, at).map(FileArgument::new)
     }
 
     fn rule(&mut self, node: &Node, at: &str) -> Read<Rule> {

@@ -1,6 +1,6 @@
 //! Where a value comes from: the argument objects of the hooks file.
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, fmt, sync::OnceLock};
 
 use super::{
     form, header_name,
@@ -137,14 +137,33 @@ impl Argument {
     pub fn environment_variable(&self) -> String {
         if self.envname.is_empty() { format!("HOOK_{}", self.name) } else { self.envname.clone() }
     }
+}
 
-    /// The variable an item of `pass-file-to-command` sets: `envname`, else `HOOK_` and the name in capitals.
-    pub fn file_variable(&self) -> String {
-        if self.envname.is_empty() {
-            format!("HOOK_{}", self.name.to_uppercase())
-        } else {
-            self.envname.clone()
+/// An item of `pass-file-to-command`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct FileArgument {
+    /// Whose value becomes the contents.
+    pub argument: Argument,
+    /// It has been said which variable is taken for want of `envname`.
+    announced: OnceLock<()>,
+}
+
+impl FileArgument {
+    pub(super) fn new(argument: Argument) -> Self {
+        Self { argument, announced: OnceLock::new() }
+    }
+
+    /// The variable that holds the path: `envname`, else `HOOK_` and the name in capitals.
+    pub fn variable(&self) -> String {
+        match self.argument.envname.as_str() {
+            "" => format!("HOOK_{}", self.argument.name.to_uppercase()),
+            envname => envname.to_owned(),
         }
+    }
+
+    /// True once, if there is no `envname`: the peer says so at the first use.
+    pub(super) fn must_be_announced(&self) -> bool {
+        self.argument.envname.is_empty() && self.announced.set(()).is_ok()
     }
 }
 

@@ -139,7 +139,7 @@ impl Tree {
             attributes.push((format!("-{name}"), legal(value)?.into_owned()));
         }
         let name = local_name(start.name().as_ref()).to_owned();
-        if !name.starts_with(|c: char| c.is_alphabetic() || c == '_' || c == ':') {
+        if !is_name(&name) {
             return Err(syntax(format!("invalid XML name: {name}")));
         }
         let child = self.elements.len();
@@ -234,6 +234,13 @@ impl Element {
     fn is_plain(&self) -> bool {
         self.attributes.is_empty() && self.children.is_empty()
     }
+}
+
+fn is_name(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_alphabetic() || c == '_' || c == ':')
+        && name
+            .chars()
+            .all(|c| c.is_alphanumeric() || "_:-.".contains(c) || !c.is_ascii() && !c.is_whitespace())
 }
 
 /// Without the prefix of a name space.
