@@ -1,3 +1,23 @@
-//! A program to be.
+//! `webhookd`: waits for HTTP requests and runs the commands that a hooks file names for them.
 
-fn main() {}
+use std::{env, ffi::OsString, process::ExitCode};
+
+use amp_ci::webhook::{
+    self,
+    options::{NoOptions, Options},
+};
+
+fn main() -> ExitCode {
+    let words: Vec<OsString> = env::args_os().skip(1).collect();
+    match Options::read(&words) {
+        Ok(options) => webhook::run(&options),
+        Err(NoOptions::Help(text)) => {
+            eprintln!("{text}");
+            ExitCode::SUCCESS
+        }
+        Err(NoOptions::Usage(text)) => {
+            eprintln!("{text}");
+            ExitCode::from(2)
+        }
+    }
+}

@@ -1,6 +1,37 @@
 //! `webhookd`: a request comes in, the hooks file decides, a command runs, its output goes back.
 //!
 //! [`hooks`] decides and knows no server, no process and no clock; everything else here is the thin outer
-//! part that does: sockets, requests, commands and the log.
+//! part that does. A request's way: `server` accepts it, `respond` leads it from head to answer, with
+//! `route`, `body`, the hooks of `reload`, `hooks` itself and `command`; `answer` puts it on the wire.
 
+mod access_log;
+mod answer;
+mod body;
+mod canonical;
+mod check;
+mod client;
+mod command;
+mod connections;
+mod daemon;
+mod dump;
+mod go_flags;
 pub mod hooks;
+mod limits;
+mod listener;
+mod log;
+pub mod options;
+mod pid_file;
+mod privileges;
+mod reload;
+mod request_id;
+mod respond;
+mod route;
+mod server;
+mod sniff;
+mod status;
+mod stop;
+mod stream;
+mod tls;
+mod watch;
+
+pub use daemon::run;

@@ -1,0 +1,99 @@
+//! Taking in a request's body, within its limits of size, time and memory.
+
+use std::{future::poll_fn, pin::Pin, time::Duration};
+
+use axum::http::{StatusCode, header, request::Parts};
+use hyper::body::{Body, Incoming};
+use tokio::time::timeout;
+
+use super::limits::{Held, Memory};
+
+/// What came.
+#[derive(Debug)]
+pub(super) struct Received {
+    pub(super) bytes: Vec<u8>,
+    pub(super) held: Held,
+    /// Why the rest did not come, if it did not. The peer goes on with the part it has, and so do we.
+    pub(super) cut_off: Option<String>,
+}
+
+/// Why a body is not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Refused {
+    #[error("the request body is larger than -max-body-size")]
+    TooLarge,
+    #[error("the request body did not come within -body-timeout")]
+    TooSlow,
+    #[error("too many large requests at a time")]
+    NoRoom,
+}
+
+impl Refused {
+    pub(super) fn status(self) -> StatusCode {
+        match self {
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::NoRoom => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+}
+
+/// Reads `body` to its end.
+pub(super) async fn receive(
+    body: &mut Incoming,
+    most: usize,
+    time: Duration,
+    memory: &Memory,
+) -> Result<Received, Refused> {
+    // Known before a byte of it is asked for: whoever waits for `100 Continue` need not send it.
+    if body.size_hint().lower() > most as u64 {
+        return Err(Refused::TooLarge);
+    }
+    let collected = collect(body, most, memory);
+    if time.is_zero() {
+        collected.await
+    } else {
+        timeout(time, collected).await.unwrap_or(Err(Refused::TooSlow))
+    }
+}
+
+async fn collect(body: &mut Incoming, most: usize, memory: &Memory) -> Result<Received, Refused> {
+    let mut received =
+        Received { bytes: Vec::new(), held: memory.hold(0).ok_or(Refused::NoRoom)?, cut_off: None };
+    while let Some(frame) = poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)).await {
+        let data = match frame.map(hyper::body::Frame::into_data) {
+            Ok(Ok(data)) => data,
+            // Trailers say nothing that rules look at.
+            Ok(Err(_)) => continue,
+            Err(error) => {
+                received.cut_off = Some(error.to_string());
+                break;
+            }
+        };
+        let length = received.bytes.len() + data.len();
+        if length > most {
+            return Err(Refused::TooLarge);
+        }
+        if let Some(more) = length.checked_sub(received.held.bytes()) {
+            received.held.and(memory.hold(more).ok_or(Refused::NoRoom)?);
+        }
+        if received.bytes.is_empty() {
+            received.bytes = data.into();
+        } else {
+            received.bytes.extend_from_slice(&data);
+        }
+    }
+    Ok(received)
+}
+
+/// Takes in, for a while and to nobody, what is left of a body whose request is answered already: a client
+/// that sends all of it before it reads would otherwise find its connection broken in place of the answer.
+pub(super) fn discard(mut body: Incoming, head: &Parts, time: Duration) {
+    // Whoever waits to be asked for the body is not asked.
+    if !head.headers.contains_key(header::EXPECT) {
+        let rest = async move {
+            while poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await.is_some_and(|frame| frame.is_ok()) {}
+        };
+        tokio::spawn(timeout(time, rest));
+    }
+}

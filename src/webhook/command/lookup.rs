@@ -1,0 +1,147 @@
+//! Finding the program that a hook names.
+
+use std::{
+    env,
+    ffi::OsString,
+    io,
+    path::{Component, Path, PathBuf},
+};
+
+use rustix::fs::{Access, AtFlags, CWD};
+
+use super::reason;
+
+/// Why there is nothing to run; as the peer words it.
+#[derive(Debug, thiserror::Error)]
+#[error("{text}")]
+pub(super) struct NotFound {
+    text: String,
+}
+
+/// The program for `command` in `working_directory`, which may be empty.
+///
+/// With a working directory even a bare name is looked for there alone; a bare name without one, or in `.`,
+/// is looked for in the daemon's own `PATH`.
+pub(super) fn find(command: &str, working_directory: &str) -> Result<PathBuf, NotFound> {
+    let candidate = if command.starts_with('/') || working_directory.is_empty() {
+        PathBuf::from(command)
+    } else {
+        clean(&Path::new(working_directory).join(command))
+    };
+    let quoted = candidate.display().to_string();
+    let not_found = |why: String| NotFound { text: format!("{quoted:?}: {why}") };
+    if quoted.contains('/') {
+        check(&candidate).map_err(not_found)?;
+        return Ok(candidate);
+    }
+    in_path(&candidate, env::var_os("PATH").unwrap_or_default()).map_err(|why| not_found(why.to_owned()))
+}
+
+fn in_path(name: &Path, path: OsString) -> Result<PathBuf, &'static str> {
+    let found = env::split_paths(&path).map(|dir| dir.join(name)).find(|candidate| check(candidate).is_ok());
+    match found {
+        Some(found) if found.is_absolute() => Ok(found),
+        Some(_) => Err("cannot run executable found relative to current directory"),
+        None => Err("executable file not found in $PATH"),
+    }
+}
+
+/// Is it there, no directory, and may we run it?
+fn check(program: &Path) -> Result<(), String> {
+    let metadata = std::fs::metadata(program)
+        .map_err(|error| format!("stat {}: {}", program.display(), reason(&error)))?;
+    if metadata.is_dir() {
+        return Err(reason(&io::Error::from(io::ErrorKind::PermissionDenied)));
+    }
+    rustix::fs::accessat(CWD, program, Access::EXEC_OK, AtFlags::EACCESS)
+        .map_err(|errno| reason(&io::Error::from(errno)))
+}
+
+/// `path` without `.` and, as far as it goes, `..`, by its text alone.
+fn clean(path: &Path) -> PathBuf {
+    let mut clean = PathBuf::new();
+    for part in path.components() {
+        match (part, clean.components().next_back()) {
+            (Component::CurDir, _) | (Component::ParentDir, Some(Component::RootDir)) => {}
+            (Component::ParentDir, Some(Component::Normal(_))) => drop(clean.pop()),
+            (part, _) => clean.push(part),
+        }
+    }
+    if clean.as_os_str().is_empty() { PathBuf::from(".") } else { clean }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::PermissionsExt};
+
+    use super::*;
+
+    #[test]
+    fn paths_are_cleaned_by_their_text() {
+        for (path, expected) in [
+            ("a/./b", "a/b"),
+            ("a/../b", "b"),
+            ("../a/..", ".."),
+            ("/../a", "/a"),
+            ("./x", "x"),
+            ("a//b/", "a/b"),
+            ("a/..", "."),
+            ("../../x", "../../x"),
+        ] {
+            assert_eq!(clean(Path::new(path)), Path::new(expected), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_program_is_found_where_the_peer_finds_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path();
+        for (name, mode) in [("run", 0o755), ("plain", 0o644)] {
+            fs::write(dir.join(name), "#!/bin/sh\n").unwrap();
+            fs::set_permissions(dir.join(name), fs::Permissions::from_mode(mode)).unwrap();
+        }
+        let text = |path: &Path| path.to_str().unwrap().to_owned();
+        let (run, plain, missing) = (dir.join("run"), dir.join("plain"), dir.join("missing"));
+        let shown = |path: &Path, why: &str| Err(format!("{:?}: {why}", text(path)));
+        for (command, working_directory, expected) in [
+            (text(&run), String::new(), Ok(run.clone())),
+            (text(&run), "/elsewhere".into(), Ok(run.clone())),
+            ("run".into(), text(dir), Ok(run.clone())),
+            ("./x/../run".into(), text(dir), Ok(run.clone())),
+            (text(&plain), String::new(), shown(&plain, "permission denied")),
+            (text(dir), String::new(), shown(dir, "permission denied")),
+            (
+                text(&missing),
+                String::new(),
+                shown(&missing, &format!("stat {}: no such file or directory", missing.display())),
+            ),
+            (
+                "no-such-program".into(),
+                String::new(),
+                Err("\"no-such-program\": executable file not found in $PATH".into()),
+            ),
+            (
+                "no-such-program".into(),
+                ".".into(),
+                Err("\"no-such-program\": executable file not found in $PATH".into()),
+            ),
+        ] {
+            let found = find(&command, &working_directory).map_err(|error| error.to_string());
+            assert_eq!(found, expected, "{command} in {working_directory:?}");
+        }
+        assert!(find("sh", "").unwrap().ends_with("sh"));
+        assert!(find("sh", ".").unwrap().ends_with("sh"));
+        assert!(find("sh", dir.to_str().unwrap()).is_err(), "with a working directory PATH does not count");
+    }
+
+    #[test]
+    fn nothing_is_run_from_a_relative_part_of_path() {
+        assert_eq!(
+            in_path(Path::new("Cargo.toml"), "/nowhere".into()),
+            Err("executable file not found in $PATH")
+        );
+        let here = env::current_dir().unwrap();
+        let name = here.file_name().unwrap();
+        assert!(in_path(name, "..".into()).is_err());
+    }
+}

@@ -1,0 +1,161 @@
+//! Running a hook's command: find it, wait for its turn, start it, follow it, clean up.
+
+mod files;
+mod lookup;
+mod output;
+mod process;
+mod quote;
+mod tree;
+
+use std::{io, iter, sync::Arc};
+
+use axum::body::Bytes;
+use tokio::sync::mpsc::Sender;
+use tracing::{Level, enabled, error, info};
+
+use self::output::Output;
+use super::{
+    hooks::{line::Line, request::Request},
+    limits::{Held, Memory, Place},
+    reload::Served,
+    request_id::RequestId,
+    stop::Stop,
+};
+
+/// A command that is to run for a request.
+pub(super) struct Job {
+    pub(super) served: Arc<Served>,
+    pub(super) id: RequestId,
+    pub(super) request: Request,
+    /// The room that the request's body takes.
+    pub(super) held: Held,
+    /// Places in the lines it has to wait in.
+    pub(super) places: Vec<Place>,
+    pub(super) reader: Reader,
+    pub(super) memory: Arc<Memory>,
+    pub(super) stop: Stop,
+}
+
+/// Who gets the output.
+pub(super) enum Reader {
+    Nobody,
+    /// The answer, when it is whole.
+    Answer,
+    /// The client, as it comes.
+    Client(Sender<Bytes>),
+}
+
+/// What came of it. A command that failed is no error of ours.
+#[derive(Debug)]
+pub(super) struct Finished {
+    pub(super) output: Vec<u8>,
+    pub(super) failed: bool,
+    _held: Option<Held>,
+}
+
+impl Finished {
+    fn without_start() -> Self {
+        Self { output: Vec::new(), failed: true, _held: None }
+    }
+}
+
+impl Job {
+    /// Runs it to its end.
+    pub(super) async fn run(mut self) -> Finished {
+        let hook = &self.served.hook;
+        let id = &self.id;
+        let program = match lookup::find(&hook.execute_command, &hook.working_directory) {
+            Ok(program) => program,
+            Err(not_found) => {
+                error!(request = %id, "error in exec: {not_found}");
+                if let Some((word, _)) = hook.execute_command.split_once(' ') {
+                    info!(request = %id, "use 'pass-arguments-to-command' to specify args for '{word}'");
+                }
+                return Finished::without_start();
+            }
+        };
+        let inputs = hook.inputs(&self.request);
+        for line in &inputs.lines {
+            say(id, line);
+        }
+        let stdin = hook.pass_stdin.then_some(self.request.body);
+
+        let mut turns = Vec::with_capacity(self.places.len());
+        for place in self.places {
+            tokio::select! {
+                turn = place.turn() => turns.push(turn),
+                () = self.stop.commands_end() => {
+                    error!(request = %id, "{} was still waiting for its turn when the daemon stopped", hook.id);
+                    return Finished::without_start();
+                }
+            }
+        }
+
+        let files = files::write(inputs.files, &hook.working_directory, id);
+        if enabled!(Level::INFO) {
+            let arguments = inputs.arguments.iter().map(Vec::as_slice);
+            let arguments = quote::list(iter::once(hook.execute_command.as_bytes()).chain(arguments));
+            let variables =
+                inputs.environment.iter().map(|(name, value)| (name, String::from_utf8_lossy(value)));
+            let variables =
+                variables.chain(files.iter().map(|file| (&file.variable, file.path.to_string_lossy())));
+            let variables: Vec<String> = variables.map(|(name, value)| format!("{name}={value}")).collect();
+            info!(
+                request = %id,
+                "executing {} ({}) with arguments {arguments} and environment [{}] using {} as cwd",
+                hook.execute_command, program.display(), variables.join(" "), hook.working_directory,
+            );
+        }
+
+        let log_whole = enabled!(Level::INFO) && !hook.log_output_live;
+        let keep = log_whole || matches!(self.reader, Reader::Answer);
+        let client = if let Reader::Client(sender) = self.reader { Some(sender) } else { None };
+        let live = enabled!(Level::INFO) && hook.log_output_live;
+        let mut output = Output::new(id, &self.memory, keep, live, client);
+        let started = process::start(
+            hook,
+            &program,
+            inputs.arguments,
+            inputs.environment,
+            &files,
+            stdin,
+            output.is_wanted(),
+        );
+        // What the command was given is its own now, but for what it is still to read.
+        let _held = hook.pass_stdin.then_some(self.held);
+        let failure = match started {
+            Ok(process) => match process.follow(&mut output, hook.command_timeout, &mut self.stop).await {
+                Ok(ended) => ended.failure(),
+                Err(error) => Some(format!("wait: {}", reason(&error))),
+            },
+            Err(why) => Some(why),
+        };
+        drop(turns);
+        let (output, held) = output.finish();
+        if log_whole {
+            info!(request = %id, output = %String::from_utf8_lossy(&output), "command output: ");
+        }
+        if let Some(failure) = &failure {
+            error!(request = %id, "error occurred: {failure}");
+        }
+        files::remove(files, id);
+        info!(request = %id, "finished handling {}", hook.id);
+        Finished { output, failed: failure.is_some(), _held: held }
+    }
+}
+
+/// Logs a line of the deciding part.
+pub(super) fn say(id: &RequestId, line: &Line) {
+    match line {
+        Line::Tagged(text) => info!(request = %id, "{text}"),
+        Line::Plain(text) => info!("{text}"),
+    }
+}
+
+/// What the system says, in small letters and without its number, as the peer has it.
+fn reason(error: &io::Error) -> String {
+    let text = error.to_string();
+    let text = text.split(" (os error ").next().unwrap_or_default();
+    let mut letters = text.chars();
+    letters.next().map(|first| first.to_lowercase().chain(letters).collect()).unwrap_or_default()
+}

@@ -1,0 +1,147 @@
+//! Where a command's output goes: to who waits for it, and to the log.
+
+use axum::body::Bytes;
+use tokio::sync::mpsc::Sender;
+use tracing::{info, warn};
+
+use crate::webhook::{
+    limits::{Held, Memory},
+    request_id::RequestId,
+};
+
+/// Output kept of one command, if there is room for it.
+const MOST: usize = 64 << 20;
+
+/// A line of output that is logged as it comes is cut into pieces of this size.
+const LONGEST_LINE: usize = 16 * 1024;
+
+/// One command's output.
+pub(super) struct Output<'a> {
+    id: &'a RequestId,
+    memory: &'a Memory,
+    /// Whole, for the answer or the log.
+    kept: Option<Kept>,
+    /// Begun, not ended: the last line so far, when lines are logged as they come.
+    line: Option<Vec<u8>>,
+    /// Piece by piece, for a client that reads along.
+    client: Option<Client>,
+}
+
+#[derive(Default)]
+struct Kept {
+    bytes: Vec<u8>,
+    held: Option<Held>,
+    full: bool,
+}
+
+struct Client {
+    sender: Sender<Bytes>,
+    /// Read and not yet taken by the client: until it is, nothing more is read.
+    waiting: Option<Bytes>,
+}
+
+impl<'a> Output<'a> {
+    pub(super) fn new(
+        id: &'a RequestId,
+        memory: &'a Memory,
+        keep: bool,
+        log_live: bool,
+        client: Option<Sender<Bytes>>,
+    ) -> Self {
+        Self {
+            id,
+            memory,
+            kept: keep.then(Kept::default),
+            line: log_live.then(Vec::new),
+            client: client.map(|sender| Client { sender, waiting: None }),
+        }
+    }
+
+    /// Does anybody want it?
+    pub(super) fn is_wanted(&self) -> bool {
+        self.kept.is_some() || self.line.is_some() || self.client.is_some()
+    }
+
+    /// May more be read now?
+    pub(super) fn has_room(&self) -> bool {
+        self.client.as_ref().is_none_or(|client| client.waiting.is_none())
+    }
+
+    /// Takes what was read.
+    pub(super) fn take(&mut self, bytes: &[u8]) {
+        if let Some(kept) = &mut self.kept {
+            kept.take(bytes, self.memory, self.id);
+        }
+        if let Some(line) = &mut self.line {
+            for byte in bytes {
+                if *byte == b'\n' || line.len() == LONGEST_LINE {
+                    log_line(self.id, line);
+                }
+                if *byte != b'\n' {
+                    line.push(*byte);
+                }
+            }
+        }
+        if let Some(client) = &mut self.client {
+            client.waiting = Some(Bytes::copy_from_slice(bytes));
+        }
+    }
+
+    /// Hands what waits to the client. Never ready when nothing waits; an error when the client has gone.
+    pub(super) async fn pass_on(&mut self) -> Result<(), ClientGone> {
+        let Some(client) = &mut self.client else { return std::future::pending().await };
+        if client.waiting.is_none() {
+            client.sender.closed().await;
+            return Err(ClientGone);
+        }
+        let room = client.sender.reserve().await.map_err(|_| ClientGone)?;
+        if let Some(bytes) = client.waiting.take() {
+            room.send(bytes);
+        }
+        Ok(())
+    }
+
+    /// Stops serving the client.
+    pub(super) fn drop_client(&mut self) {
+        self.client = None;
+    }
+
+    /// What was kept, with what holds its room.
+    pub(super) fn finish(mut self) -> (Vec<u8>, Option<Held>) {
+        if let Some(line) = self.line.as_mut().filter(|line| !line.is_empty()) {
+            log_line(self.id, line);
+        }
+        self.kept.map(|kept| (kept.bytes, kept.held)).unwrap_or_default()
+    }
+}
+
+/// Who read along no longer does.
+#[derive(Debug)]
+pub(super) struct ClientGone;
+
+impl Kept {
+    fn take(&mut self, bytes: &[u8], memory: &Memory, id: &RequestId) {
+        if self.full {
+            return;
+        }
+        let length = self.bytes.len() + bytes.len();
+        let have = self.held.as_ref().map_or(0, Held::bytes);
+        let more = if length > have { memory.hold((length - have).max(have)) } else { None };
+        match (more, &mut self.held) {
+            (Some(more), Some(held)) => held.and(more),
+            (Some(more), held) => *held = Some(more),
+            (None, _) => {}
+        }
+        if length > MOST || length > self.held.as_ref().map_or(0, Held::bytes) {
+            warn!(request = %id, "the output is more than can be kept; what follows is left out");
+            self.full = true;
+            return;
+        }
+        self.bytes.extend_from_slice(bytes);
+    }
+}
+
+fn log_line(id: &RequestId, line: &mut Vec<u8>) {
+    info!(request = %id, "command output: {}", String::from_utf8_lossy(line));
+    line.clear();
+}

@@ -1,0 +1,61 @@
+//! The status codes that a hooks file may ask for.
+
+use axum::http::StatusCode;
+
+/// What `code` of a hooks file means: nothing (0), a status, or an error when it is none.
+///
+/// 100, 102, 103 and 101 are known to the peer, but are not final answers: they count as 200.
+pub(super) fn configured(code: i64) -> Result<Option<StatusCode>, UnknownStatus> {
+    let known = match code {
+        0 => return Ok(None),
+        100..=103 => Ok(200),
+        200..=208
+        | 226
+        | 300..=305
+        | 307
+        | 308
+        | 400..=418
+        | 421..=426
+        | 428
+        | 429
+        | 431
+        | 451
+        | 500..=508
+        | 510
+        | 511 => u16::try_from(code),
+        _ => return Err(UnknownStatus),
+    };
+    known.ok().and_then(|code| StatusCode::from_u16(code).ok()).map(Some).ok_or(UnknownStatus)
+}
+
+/// The code is no status that a hook may answer with.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct UnknownStatus;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_known_codes_count() {
+        for (code, status) in [
+            (0, Ok(None)),
+            (100, Ok(Some(200))),
+            (200, Ok(Some(200))),
+            (204, Ok(Some(204))),
+            (226, Ok(Some(226))),
+            (299, Err(UnknownStatus)),
+            (306, Err(UnknownStatus)),
+            (403, Ok(Some(403))),
+            (418, Ok(Some(418))),
+            (419, Err(UnknownStatus)),
+            (509, Err(UnknownStatus)),
+            (511, Ok(Some(511))),
+            (999, Err(UnknownStatus)),
+            (-1, Err(UnknownStatus)),
+        ] {
+            let status = status.map(|status| status.map(|code| StatusCode::from_u16(code).unwrap()));
+            assert_eq!(configured(code), status, "{code}");
+        }
+    }
+}

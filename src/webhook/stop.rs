@@ -1,0 +1,75 @@
+//! The end of the daemon, step by step, as those see it who serve and run.
+
+use std::{future::pending, time::Duration};
+
+use tokio::{
+    sync::{mpsc, watch},
+    time::timeout,
+};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Phase {
+    Serving,
+    /// No new connections; what runs may finish.
+    Stopping,
+    /// What still runs is ended.
+    Ending,
+}
+
+/// Held by everything that has to be over before the daemon is.
+#[derive(Debug, Clone)]
+pub(super) struct Stop {
+    phase: watch::Receiver<Phase>,
+    _unfinished: mpsc::Sender<()>,
+}
+
+/// Leads through the steps.
+#[derive(Debug)]
+pub(super) struct Stopper {
+    phase: watch::Sender<Phase>,
+    finished: mpsc::Receiver<()>,
+}
+
+/// Time for what was ended to be gone and to clean up; the commands' own last signal comes well before.
+const LAST: Duration = Duration::from_secs(10);
+
+pub(super) fn channel() -> (Stopper, Stop) {
+    let (sender, phase) = watch::channel(Phase::Serving);
+    let (unfinished, finished) = mpsc::channel(1);
+    (Stopper { phase: sender, finished }, Stop { phase, _unfinished: unfinished })
+}
+
+impl Stop {
+    /// Waits until no more requests are taken.
+    pub(super) async fn serving_ends(&mut self) {
+        self.wait_for(Phase::Stopping).await;
+    }
+
+    /// Waits until running commands have to end.
+    pub(super) async fn commands_end(&mut self) {
+        self.wait_for(Phase::Ending).await;
+    }
+
+    async fn wait_for(&mut self, phase: Phase) {
+        if self.phase.wait_for(|now| *now >= phase).await.is_err() {
+            // Nobody leads any more: the process is at its end.
+            pending().await
+        }
+    }
+}
+
+impl Stopper {
+    /// Stops everything: what runs has `grace`, or until `hurry`, and is ended then. Whoever holds a [`Stop`]
+    /// is waited for.
+    pub(super) async fn stop(mut self, grace: Duration, hurry: impl Future<Output = ()>) {
+        self.phase.send_replace(Phase::Stopping);
+        tokio::select! {
+            finished = timeout(grace, self.finished.recv()) => if finished.is_ok() {
+                return;
+            },
+            () = hurry => {}
+        }
+        self.phase.send_replace(Phase::Ending);
+        let _ = timeout(LAST, self.finished.recv()).await;
+    }
+}

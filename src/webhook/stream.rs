@@ -1,0 +1,122 @@
+//! A connection, over TCP or a Unix socket: its bytes for the server, and its end for who has to know.
+
+use std::{
+    io::{self, IoSlice},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use rustix::net::RecvFlags;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, Interest, ReadBuf, Ready},
+    net::{TcpStream, UnixStream},
+    time::sleep,
+};
+
+/// The socket of a connection.
+#[derive(Debug)]
+pub(super) enum Socket {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+/// Calls the same method of whichever socket it is.
+macro_rules! either {
+    ($socket:expr, $stream:ident => $call:expr) => {
+        match $socket {
+            Socket::Tcp($stream) => $call,
+            Socket::Unix($stream) => $call,
+        }
+    };
+}
+
+impl Socket {
+    /// The first byte that the client sends, left where it is.
+    pub(super) async fn first_byte(&self) -> io::Result<Option<u8>> {
+        let mut byte = [0];
+        let mut peek = || match either!(self, stream => rustix::net::recv(stream, &mut byte, RecvFlags::PEEK))
+        {
+            Ok((read, _)) => Ok(read > 0),
+            Err(errno) => Err(io::Error::from(errno)),
+        };
+        let any = either!(self, stream => stream.async_io(Interest::READABLE, &mut peek).await)?;
+        Ok(any.then_some(byte[0]))
+    }
+
+    /// Waits until the client sends no more; over a stream of output that means that it has gone.
+    pub(super) async fn closed(&self) {
+        while self.ready(Interest::READABLE).await.is_ok_and(|ready| !ready.is_read_closed()) {
+            // The next request, or the end of encryption, is there and not read: nothing wakes us again.
+            sleep(Duration::from_secs(1)).await;
+        }
+    }
+
+    async fn ready(&self, interest: Interest) -> io::Result<Ready> {
+        either!(self, stream => stream.ready(interest).await)
+    }
+}
+
+/// The bytes of a connection.
+#[derive(Debug)]
+pub(super) struct Stream(pub(super) Arc<Socket>);
+
+impl AsyncRead for Stream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        loop {
+            ready!(either!(&*self.0, stream => stream.poll_read_ready(cx)))?;
+            match either!(&*self.0, stream => stream.try_read(buf.initialize_unfilled())) {
+                Ok(read) => {
+                    buf.advance(read);
+                    return Poll::Ready(Ok(()));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+}
+
+impl Stream {
+    fn poll_try(
+        &self,
+        cx: &mut Context<'_>,
+        mut write: impl FnMut(&Socket) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(either!(&*self.0, stream => stream.poll_write_ready(cx)))?;
+            match write(&self.0) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                written => return Poll::Ready(written),
+            }
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_try(cx, |socket| either!(socket, stream => stream.try_write(buf)))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_try(cx, |socket| either!(socket, stream => stream.try_write_vectored(bufs)))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let end = rustix::net::Shutdown::Write;
+        Poll::Ready(either!(&*self.0, stream => rustix::net::shutdown(stream, end)).map_err(Into::into))
+    }
+}
