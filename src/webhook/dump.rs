@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use axum::http::{HeaderMap, Version, header, request};
 use tracing::debug;
 
-use super::{answer::Answer, canonical, request_id::RequestId};
+use super::{answer::Answer, hooks::header_name::canonical, request_id::RequestId};
 
 /// Shows a request as it came, headers in order of their names.
 pub(super) fn request(id: &RequestId, head: &request::Parts, body: &[u8]) {
@@ -71,7 +71,7 @@ fn sorted(headers: &HeaderMap) -> Vec<(String, String)> {
     let mut sorted: Vec<_> = headers
         .iter()
         .map(|(name, value)| {
-            (canonical::name(name.as_str()), String::from_utf8_lossy(value.as_bytes()).into_owned())
+            (canonical(name.as_str()), String::from_utf8_lossy(value.as_bytes()).into_owned())
         })
         .collect();
     sorted.sort_by(|(a, _), (b, _)| a.cmp(b));

@@ -7,7 +7,6 @@
 mod access_log;
 mod answer;
 mod body;
-mod canonical;
 mod check;
 mod client;
 mod command;

@@ -20,12 +20,12 @@ use super::{
     access_log::Access,
     answer::{Answer, Contents, Output, headers},
     body::{self, Received, Refused},
-    canonical,
     client::{Peer, TrustedProxies},
     command::{Job, Reader, say},
     connections::Seat,
     dump,
     hooks::{
+        header_name::canonical,
         hook::{Hook, Outcome},
         request::Request,
     },
@@ -418,7 +418,7 @@ impl Visit<'_> {
         let kept = self.head.headers.iter().filter(|(name, _)| {
             **name != header::HOST && **name != header::TRANSFER_ENCODING && **name != header::TRAILER
         });
-        kept.map(|(name, value)| (canonical::name(name.as_str()), value.as_bytes().to_vec())).collect()
+        kept.map(|(name, value)| (canonical(name.as_str()), value.as_bytes().to_vec())).collect()
     }
 }
 
