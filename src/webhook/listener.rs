@@ -20,7 +20,7 @@ use anyhow::{Context as _, bail, ensure};
 use listenfd::ListenFd;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 
-use super::{client::Peer, options::Options, stream::Socket};
+use super::{client::Peer, options::Options, os_error::reason, stream::Socket};
 
 /// Connections that the kernel keeps for us until we take them; it cuts that down to what it is set to.
 const BACKLOG: i32 = 4096;
@@ -66,7 +66,7 @@ impl Opened {
                 .with_context(|| format!("error listening on socket {}", options.socket.display()));
         }
         at_port(&options.ip, options.port)
-            .with_context(|| format!("error listening on port: {}:{}", options.ip, options.port))
+            .with_context(|| format!("error listening on port: listen tcp {}:{}", options.ip, options.port))
     }
 
     /// Hands the socket to the runtime.
@@ -135,15 +135,15 @@ fn unix_name(address: &UnixAddress) -> String {
 fn at_path(path: &Path) -> anyhow::Result<Opened> {
     let name = format!("{{unix:{}}}", path.display());
     if let Some(rest) = path.as_os_str().as_bytes().strip_prefix(b"@") {
-        let socket = UnixListener::bind_addr(&UnixAddress::from_abstract_name(rest)?)?;
+        let socket = UnixListener::bind_addr(&UnixAddress::from_abstract_name(rest)?).map_err(refused)?;
         return Ok(Opened { socket: Bound::Unix(socket), name, path: None });
     }
     let socket = match UnixListener::bind(path) {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse && is_stale(path) => {
             std::fs::remove_file(path)?;
-            UnixListener::bind(path)?
+            UnixListener::bind(path).map_err(refused)?
         }
-        bound => bound?,
+        bound => bound.map_err(refused)?,
     };
     Ok(Opened { socket: Bound::Unix(socket), name, path: Some(SocketPath(path.to_owned())) })
 }
@@ -173,11 +173,15 @@ fn at_port(host: &str, port: i64) -> anyhow::Result<Opened> {
         })?,
         _ => {
             let mut addresses = (bare, port).to_socket_addrs()?;
-            listen(addresses.next().context("the name has no address")?)?
+            listen(addresses.next().context("the name has no address")?).map_err(refused)?
         }
     };
     let port = socket.local_addr()?.port();
     Ok(Opened { socket: Bound::Tcp(socket), name: format!("{host}:{port}"), path: None })
+}
+
+fn refused(error: io::Error) -> anyhow::Error {
+    anyhow::anyhow!("bind: {}", reason(&error))
 }
 
 fn listen(address: SocketAddr) -> io::Result<std::net::TcpListener> {

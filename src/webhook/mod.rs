@@ -19,6 +19,7 @@ mod limits;
 mod listener;
 mod log;
 pub mod options;
+mod os_error;
 mod pid_file;
 mod privileges;
 mod reload;

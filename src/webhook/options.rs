@@ -177,7 +177,7 @@ impl Options {
         let program = OsString::from("webhookd");
         let matches = command
             .try_get_matches_from_mut(std::iter::once(program).chain(words))
-            .map_err(|error| NoOptions::Usage(error.to_string().trim_end().to_owned()))?;
+            .map_err(|error| usage(&error.to_string().lines().next().unwrap_or_default()))?;
         let options = Self::from_arg_matches(&matches).map_err(|error| usage(&error))?;
         if options.help {
             return Err(NoOptions::Help(command.render_help().to_string()));

@@ -16,13 +16,13 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 /// The program under test.
-pub const WEBHOOKD: &str = env!("CARGO_BIN_EXE_webhookd");
+pub(crate) const WEBHOOKD: &str = env!("CARGO_BIN_EXE_webhookd");
 
 /// Whatever takes longer than this is taken for stuck.
-pub const DEADLINE: Duration = Duration::from_secs(20);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
 /// Waits until `condition` gives something.
-pub fn wait_for<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn wait_for<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
     let started = Instant::now();
     loop {
         if let Some(found) = condition() {
@@ -34,7 +34,7 @@ pub fn wait_for<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
 }
 
 /// A daemon that is to be started.
-pub struct Setup {
+pub(crate) struct Setup {
     program: PathBuf,
     dir: TempDir,
     flags: Vec<String>,
@@ -43,37 +43,37 @@ pub struct Setup {
 
 impl Setup {
     /// `hooks` is the text of its hooks file.
-    pub fn new(hooks: &str) -> Self {
+    pub(crate) fn new(hooks: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("hooks.json"), hooks).unwrap();
         Self { program: WEBHOOKD.into(), dir, flags: Vec::new(), environment: BTreeMap::new() }
     }
 
     /// Another program with the same flags.
-    pub fn program(mut self, program: impl Into<PathBuf>) -> Self {
+    pub(crate) fn program(mut self, program: impl Into<PathBuf>) -> Self {
         self.program = program.into();
         self
     }
 
     /// With more flags.
-    pub fn flags(mut self, flags: &[&str]) -> Self {
+    pub(crate) fn flags(mut self, flags: &[&str]) -> Self {
         self.flags.extend(flags.iter().map(|&flag| flag.to_owned()));
         self
     }
 
     /// With a variable in its environment.
-    pub fn variable(mut self, name: &str, value: &str) -> Self {
+    pub(crate) fn variable(mut self, name: &str, value: &str) -> Self {
         self.environment.insert(name.to_owned(), value.to_owned());
         self
     }
 
     /// With a file in its directory.
-    pub fn file(self, name: &str, contents: impl AsRef<[u8]>) -> Self {
+    pub(crate) fn file(self, name: &str, contents: impl AsRef<[u8]>) -> Self {
         fs::write(self.dir.path().join(name), contents).unwrap();
         self
     }
 
-    pub fn dir(&self) -> &Path {
+    pub(crate) fn dir(&self) -> &Path {
         self.dir.path()
     }
 
@@ -84,30 +84,49 @@ impl Setup {
     }
 
     /// Starts it on a free port, verbose, and waits until it serves.
-    pub fn start(self) -> Daemon {
+    pub(crate) fn start(self) -> Daemon {
         self.flags(&["-ip", "127.0.0.1", "-port", "0"]).start_as_it_is(&["-verbose"])
     }
 
     /// Starts it with these flags more, and waits until it serves.
-    pub fn start_as_it_is(self, flags: &[&str]) -> Daemon {
+    pub(crate) fn start_as_it_is(self, flags: &[&str]) -> Daemon {
         let log = self.dir.path().join("stderr");
-        let mut command = self.command();
-        command.args(flags).stdout(Stdio::null()).stderr(fs::File::create(&log).unwrap());
-        let child = command.spawn().unwrap();
-        let mut daemon = Daemon { child, dir: self.dir, log, address: String::new() };
+        self.flags(flags).start_logging_to(&log)
+    }
+
+    /// Starts it with its own flags, of which none is verbose: where it serves is told by the kernel.
+    pub(crate) fn start_quietly(self) -> Daemon {
+        let log = self.dir.path().join("stderr");
+        let stderr = fs::File::create(&log).unwrap();
+        let child = self.command().stdout(Stdio::null()).stderr(stderr).spawn().unwrap();
+        let port = wait_for("a port", || listening_port(child.id()));
+        Daemon { child, dir: self.dir, log, address: format!("127.0.0.1:{port}") }
+    }
+
+    /// Starts it on the Unix socket that its flags name.
+    pub(crate) fn start_on_socket(self) -> Daemon {
+        self.start_as_it_is(&["-verbose"])
+    }
+
+    /// Starts it, and waits until `log` says that it serves. The log is standard error if no flag says otherwise.
+    pub(crate) fn start_logging_to(self, log: &Path) -> Daemon {
+        let stderr = fs::File::create(self.dir.path().join("stderr")).unwrap();
+        let child = self.command().stdout(Stdio::null()).stderr(stderr).spawn().unwrap();
+        let mut daemon = Daemon { child, dir: self.dir, log: log.to_owned(), address: String::new() };
         let line = daemon.wait_for_line("serving hooks on ");
         daemon.address = line.split("://").nth(1).unwrap().split('/').next().unwrap().to_owned();
         daemon
     }
 
     /// Runs it to its end, which must come by itself.
-    pub fn run(self) -> Output {
+    pub(crate) fn run(self) -> Output {
         self.run_in_place()
     }
 
     /// The same, and the directory stays.
-    pub fn run_in_place(&self) -> Output {
-        let child = self.command().stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0).spawn().unwrap();
+    pub(crate) fn run_in_place(&self) -> Output {
+        let child =
+            self.command().stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0).spawn().unwrap();
         let pid = Pid::from_child(&child);
         let (done, watched) = std::sync::mpsc::channel::<()>();
         let watchdog = thread::spawn(move || {
@@ -123,29 +142,29 @@ impl Setup {
 }
 
 /// A daemon that serves; ended on drop.
-pub struct Daemon {
+pub(crate) struct Daemon {
     child: Child,
     dir: TempDir,
     log: PathBuf,
     /// As its log names it: `127.0.0.1:40123`.
-    pub address: String,
+    pub(crate) address: String,
 }
 
 impl Daemon {
     /// One on a free port with `hooks`.
-    pub fn start(hooks: &str) -> Self {
+    pub(crate) fn start(hooks: &str) -> Self {
         Setup::new(hooks).start()
     }
 
-    pub fn dir(&self) -> &Path {
+    pub(crate) fn dir(&self) -> &Path {
         self.dir.path()
     }
 
-    pub fn pid(&self) -> Pid {
+    pub(crate) fn pid(&self) -> Pid {
         Pid::from_child(&self.child)
     }
 
-    pub fn connect(&self) -> TcpStream {
+    pub(crate) fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(&self.address).unwrap();
         stream.set_read_timeout(Some(DEADLINE)).unwrap();
         stream.set_write_timeout(Some(DEADLINE)).unwrap();
@@ -153,33 +172,33 @@ impl Daemon {
     }
 
     /// Sends bytes as they are, and reads one answer.
-    pub fn send(&self, raw: impl AsRef<[u8]>) -> Reply {
+    pub(crate) fn send(&self, raw: impl AsRef<[u8]>) -> Reply {
         let mut stream = self.connect();
         stream.write_all(raw.as_ref()).unwrap();
         let head_only = raw.as_ref().starts_with(b"HEAD ");
         Reply::read(&mut stream, head_only)
     }
 
-    pub fn get(&self, path: &str) -> Reply {
+    pub(crate) fn get(&self, path: &str) -> Reply {
         self.request("GET", path, &[], b"")
     }
 
     /// Posts JSON.
-    pub fn post(&self, path: &str, json: &str) -> Reply {
+    pub(crate) fn post(&self, path: &str, json: &str) -> Reply {
         self.request("POST", path, &[("Content-Type", "application/json")], json.as_bytes())
     }
 
-    pub fn request(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
+    pub(crate) fn request(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
         self.send(raw_request(method, path, headers, body))
     }
 
     /// All that was logged to standard error so far.
-    pub fn log(&self) -> String {
-        String::from_utf8_lossy(&fs::read(&self.log).unwrap()).into_owned()
+    pub(crate) fn log(&self) -> String {
+        String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned()
     }
 
     /// Waits for a line of the log that contains `text`.
-    pub fn wait_for_line(&self, text: &str) -> String {
+    pub(crate) fn wait_for_line(&self, text: &str) -> String {
         wait_for(&format!("{text:?} in the log:\n{}", self.log()), || {
             let log = self.log();
             let whole = &log[..log.rfind('\n').map_or(0, |end| end + 1)];
@@ -187,17 +206,17 @@ impl Daemon {
         })
     }
 
-    pub fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         kill_process(self.pid(), signal).unwrap();
     }
 
     /// Waits for its end.
-    pub fn wait(&mut self) -> ExitStatus {
+    pub(crate) fn wait(&mut self) -> ExitStatus {
         let child = &mut self.child;
         wait_for("the daemon's end", || child.try_wait().unwrap())
     }
 
-    pub fn is_running(&mut self) -> bool {
+    pub(crate) fn is_running(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
     }
 }
@@ -212,8 +231,24 @@ impl Drop for Daemon {
     }
 }
 
+/// The port that a process listens on.
+fn listening_port(pid: u32) -> Option<u16> {
+    let sockets: Vec<String> = fs::read_dir(format!("/proc/{pid}/fd"))
+        .ok()?
+        .flatten()
+        .filter_map(|fd| fs::read_link(fd.path()).ok())
+        .filter_map(|target| target.to_str()?.strip_prefix("socket:[")?.strip_suffix(']').map(str::to_owned))
+        .collect();
+    let table = fs::read_to_string("/proc/net/tcp").ok()?;
+    table.lines().skip(1).find_map(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let listens = fields[3] == "0A" && sockets.iter().any(|socket| socket == fields[9]);
+        listens.then(|| u16::from_str_radix(fields[1].rsplit(':').next()?, 16).ok())?
+    })
+}
+
 /// A request with the headers that HTTP needs.
-pub fn raw_request(method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
+pub(crate) fn raw_request(method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
     let mut raw = format!("{method} {path} HTTP/1.1\r\nHost: test\r\n").into_bytes();
     if !body.is_empty() {
         raw.extend(format!("Content-Length: {}\r\n", body.len()).bytes());
@@ -228,16 +263,16 @@ pub fn raw_request(method: &str, path: &str, headers: &[(&str, &str)], body: &[u
 
 /// An answer as it came.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reply {
-    pub status: u16,
+pub(crate) struct Reply {
+    pub(crate) status: u16,
     /// Names as they were written.
-    pub headers: Vec<(String, String)>,
-    pub body: Vec<u8>,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Reply {
     /// Reads one answer, and no byte more.
-    pub fn read(stream: &mut impl Read, head_only: bool) -> Self {
+    pub(crate) fn read(stream: &mut impl Read, head_only: bool) -> Self {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
             let mut byte = [0];
@@ -269,22 +304,22 @@ impl Reply {
         reply
     }
 
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(header, _)| header == name).map(|(_, value)| value.as_str())
     }
 
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 }
 
 /// One chunk, or nothing at the end. Panics if the body breaks off.
-pub fn read_chunk(stream: &mut impl Read) -> Option<Vec<u8>> {
+pub(crate) fn read_chunk(stream: &mut impl Read) -> Option<Vec<u8>> {
     try_read_chunk(stream).expect("the body broke off")
 }
 
 /// The same, with an error where the body breaks off.
-pub fn try_read_chunk(stream: &mut impl Read) -> std::io::Result<Option<Vec<u8>>> {
+pub(crate) fn try_read_chunk(stream: &mut impl Read) -> std::io::Result<Option<Vec<u8>>> {
     let mut line = Vec::new();
     while !line.ends_with(b"\r\n") {
         let mut byte = [0];
@@ -299,37 +334,39 @@ pub fn try_read_chunk(stream: &mut impl Read) -> std::io::Result<Option<Vec<u8>>
 }
 
 /// Closes the sending side.
-pub fn say_no_more(stream: &TcpStream) {
+pub(crate) fn say_no_more(stream: &TcpStream) {
     stream.shutdown(Shutdown::Write).unwrap();
 }
 
 /// Is there a process of this number that is no zombie?
-pub fn lives(pid: i32) -> bool {
+pub(crate) fn lives(pid: i32) -> bool {
     fs::read_to_string(format!("/proc/{pid}/stat"))
         .is_ok_and(|stat| stat.rsplit(") ").next().is_some_and(|rest| !rest.starts_with('Z')))
 }
 
 /// The number that somebody writes into `path`.
-pub fn pid_in(path: &Path) -> i32 {
+pub(crate) fn pid_in(path: &Path) -> i32 {
     wait_for(&format!("a pid in {}", path.display()), || {
         fs::read_to_string(path).ok().filter(|text| text.ends_with('\n'))?.trim().parse().ok()
     })
 }
 
 /// A hook that runs `script` with sh and answers with its output; `more` is laid over it.
-pub fn shell(id: &str, script: &str, more: serde_json::Value) -> serde_json::Value {
+pub(crate) fn shell(id: &str, script: &str, more: serde_json::Value) -> serde_json::Value {
     let mut hook = serde_json::json!({
         "id": id,
         "execute-command": "/bin/sh",
         "include-command-output-in-response": true,
         "pass-arguments-to-command": [{"source": "string", "name": "-c"}, {"source": "string", "name": script}],
     });
-    let (Some(properties), serde_json::Value::Object(more)) = (hook.as_object_mut(), more) else { unreachable!() };
+    let (Some(properties), serde_json::Value::Object(more)) = (hook.as_object_mut(), more) else {
+        unreachable!()
+    };
     properties.extend(more);
     hook
 }
 
 /// The text of a hooks file.
-pub fn hooks_file(hooks: &[serde_json::Value]) -> String {
+pub(crate) fn hooks_file(hooks: &[serde_json::Value]) -> String {
     serde_json::to_string_pretty(hooks).unwrap()
 }

@@ -6,7 +6,8 @@ use serde_json::json;
 
 use crate::daemon::{Daemon, Reply, Setup, hooks_file, raw_request, say_no_more, shell};
 
-const FAILED: &str = "Error occurred while executing the hook's command. Please check your logs for more details.";
+const FAILED: &str =
+    "Error occurred while executing the hook's command. Please check your logs for more details.";
 
 fn secret_rule() -> serde_json::Value {
     json!({"match": {"type": "value", "value": "s", "parameter": {"source": "header", "name": "X-Token"}}})
@@ -33,9 +34,17 @@ fn each_step_has_its_status_and_its_body() {
         shell("put", "echo put", json!({"http-methods": [" put ", "Post"]})),
         shell("nothing", "echo x", json!({"http-methods": [""]})),
         shell("ruled", "echo in", json!({"trigger-rule": secret_rule()})),
-        shell("ruled-code", "echo in", json!({"trigger-rule": secret_rule(), "trigger-rule-mismatch-http-response-code": 403})),
+        shell(
+            "ruled-code",
+            "echo in",
+            json!({"trigger-rule": secret_rule(), "trigger-rule-mismatch-http-response-code": 403}),
+        ),
         shell("signed", "echo in", json!({"trigger-rule": signature_rule()})),
-        shell("signed-code", "echo in", json!({"trigger-rule": signature_rule(), "signature-mismatch-http-response-code": 403})),
+        shell(
+            "signed-code",
+            "echo in",
+            json!({"trigger-rule": signature_rule(), "signature-mismatch-http-response-code": 403}),
+        ),
         shell("bodiless", "echo x", json!({"success-http-response-code": 204})),
     ]));
     let token = [("X-Token", "s")];
@@ -79,7 +88,8 @@ fn each_step_has_its_status_and_its_body() {
 #[test]
 fn a_broken_multipart_body_is_500() {
     let daemon = Daemon::start(&hooks_file(&[shell("m", "echo x", json!({}))]));
-    let reply = daemon.request("POST", "/hooks/m", &[("Content-Type", "multipart/form-data; boundary=b")], b"no");
+    let reply =
+        daemon.request("POST", "/hooks/m", &[("Content-Type", "multipart/form-data; boundary=b")], b"no");
     assert_eq!((reply.status, reply.text().as_str()), (500, "Error occurred while parsing multipart form."));
 }
 
@@ -178,9 +188,13 @@ fn paths_lead_where_they_lead_with_the_peer() {
 #[test]
 fn http_is_spoken_as_it_should_be() {
     let daemon = Daemon::start(&hooks_file(&[
-        shell("echo", "printf '%s' \"$BODY\"", json!({
-            "pass-environment-to-command": [{"source": "raw-request-body", "envname": "BODY"}]
-        })),
+        shell(
+            "echo",
+            "printf '%s' \"$BODY\"",
+            json!({
+                "pass-environment-to-command": [{"source": "raw-request-body", "envname": "BODY"}]
+            }),
+        ),
         shell("long", "head -c 100000 /dev/zero | tr '\\0' x", json!({})),
     ]));
     // Keep-alive, two requests in one packet.
@@ -196,7 +210,11 @@ fn http_is_spoken_as_it_should_be() {
 
     // Whoever asks first is told to go on.
     let mut stream = daemon.connect();
-    stream.write_all(b"POST /hooks/echo HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n").unwrap();
+    stream
+        .write_all(
+            b"POST /hooks/echo HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n",
+        )
+        .unwrap();
     assert_eq!(Reply::read(&mut stream, false).status, 100);
     stream.write_all(b"abc").unwrap();
     assert_eq!(Reply::read(&mut stream, false).text(), "abc");
@@ -204,7 +222,11 @@ fn http_is_spoken_as_it_should_be() {
     let old = daemon.send("GET /hooks/echo HTTP/1.0\r\n\r\n");
     assert_eq!(old.status, 200);
     assert_eq!(daemon.send("GET /hooks/echo HTTP/1.1\r\n\r\n").status, 400, "no Host");
-    assert_eq!(daemon.send("GET /hooks/echo HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n").status, 400, "two of them");
+    assert_eq!(
+        daemon.send("GET /hooks/echo HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n").status,
+        400,
+        "two of them"
+    );
     assert_eq!(daemon.send("nonsense\r\n\r\n").status, 400);
 
     let head = daemon.request("HEAD", "/hooks/echo", &[], b"12345");
@@ -226,8 +248,12 @@ fn http_is_spoken_as_it_should_be() {
 
 #[test]
 fn a_disabled_hook_answers_500_and_is_said_at_load() {
-    let daemon = Daemon::start(&hooks_file(&[shell("open", "echo in", json!({"trigger-rule": {"match": {
-        "type": "payload-hmac-sha256", "secret": "", "parameter": {"source": "header", "name": "X-Sig"}}}}))]));
+    let daemon = Daemon::start(&hooks_file(&[shell(
+        "open",
+        "echo in",
+        json!({"trigger-rule": {"match": {
+        "type": "payload-hmac-sha256", "secret": "", "parameter": {"source": "header", "name": "X-Sig"}}}}),
+    )]));
     // The right signature for an empty secret and an empty body.
     let signature = "b613679a0814d9ec772f95d778c35fc5ff1697c493715653c6c712144292c5ad";
     let reply = daemon.request("GET", "/hooks/open", &[("X-Sig", signature)], b"");

@@ -25,7 +25,11 @@ fn executable(dir: &std::path::Path, name: &str, text: &str) {
 fn a_command_gets_its_arguments_variables_and_directory() {
     let dir = tempfile::tempdir().unwrap();
     let place = dir.path().canonicalize().unwrap();
-    executable(&place, "show", "#!/bin/bash\nprintf '<%s>' \"$@\"; echo; pwd; printf '%s\\n' \"$WHO\" \"$HOOK_a\"; env | grep -a HOOK_b.c\n");
+    executable(
+        &place,
+        "show",
+        "#!/bin/bash\nprintf '<%s>' \"$@\"; echo; pwd; printf '%s\\n' \"$WHO\" \"$HOOK_a\"; env | grep -a HOOK_b.c\n",
+    );
     let daemon = Setup::new(&hooks_file(&[json!({
         "id": "show", "execute-command": "show", "command-working-directory": place,
         "include-command-output-in-response": true,
@@ -38,7 +42,8 @@ fn a_command_gets_its_arguments_variables_and_directory() {
     .variable("WHO", "nobody")
     .start();
     let reply = daemon.post("/hooks/show", r#"{"list": [1, "two"], "a": true, "b.c": {"x": "<"}}"#);
-    let expected = format!("<a b><><two><><-x>\n{}\nme\ntrue\nHOOK_b.c={{\"x\":\"\\u003c\"}}\n", place.display());
+    let expected =
+        format!("<a b><><two><><-x>\n{}\nme\ntrue\nHOOK_b.c={{\"x\":\"\\u003c\"}}\n", place.display());
     assert_eq!(reply.text(), expected);
 }
 
@@ -106,15 +111,20 @@ fn both_streams_come_in_their_order() {
 
 #[test]
 fn a_command_is_over_when_it_exits_and_not_when_its_background_jobs_do() {
-    let daemon = Daemon::start(&hooks_file(&[
-        shell("leaving", "sh -c 'sleep 300; echo late' & echo $! > pid; head -c 60000 /dev/zero; echo done", json!({})),
-    ]));
+    let daemon = Daemon::start(&hooks_file(&[shell(
+        "leaving",
+        "sh -c 'sleep 300; echo late' & echo $! > pid; head -c 60000 /dev/zero; echo done",
+        json!({}),
+    )]));
     let reply = daemon.get("/hooks/leaving");
     assert_eq!(reply.body.len(), 60_005, "what was in the pipe at the exit is kept");
     assert!(reply.body.ends_with(b"done\n"));
     let left = pid_in(&daemon.dir().join("pid"));
     assert!(lives(left), "the job it left lives on");
-    let _ = rustix::process::kill_process(rustix::process::Pid::from_raw(left).unwrap(), rustix::process::Signal::KILL);
+    let _ = rustix::process::kill_process(
+        rustix::process::Pid::from_raw(left).unwrap(),
+        rustix::process::Signal::KILL,
+    );
 }
 
 #[test]
@@ -123,21 +133,27 @@ fn a_job_left_in_the_background_may_write_on() {
     let daemon = Daemon::start(&hooks_file(&[shell("leaving", script, json!({}))]));
     assert_eq!(daemon.get("/hooks/leaving").status, 200);
     fs::write(daemon.dir().join("go"), "").unwrap();
-    wait_for("the job to outlive its writing", || fs::read_to_string(daemon.dir().join("proof")).ok().filter(|text| !text.is_empty()));
+    wait_for("the job to outlive its writing", || {
+        fs::read_to_string(daemon.dir().join("proof")).ok().filter(|text| !text.is_empty())
+    });
 }
 
 #[test]
 fn values_come_in_files_that_only_the_owner_can_read_and_that_go_afterwards() {
     let script = "cat $HOOK_A; cat $B; stat -c %a $B; echo $B; ls | wc -l";
     let dir = tempfile::tempdir().unwrap();
-    let daemon = Daemon::start(&hooks_file(&[shell("files", script, json!({
-        "command-working-directory": dir.path(), "execute-command": "/bin/sh",
-        "pass-file-to-command": [
-            {"source": "payload", "name": "a"},
-            {"source": "payload", "name": "b", "envname": "B", "base64decode": true},
-            {"source": "payload", "name": "missing", "envname": "M"},
-            {"source": "payload", "name": "a", "envname": "x/y"}],
-    }))]));
+    let daemon = Daemon::start(&hooks_file(&[shell(
+        "files",
+        script,
+        json!({
+            "command-working-directory": dir.path(), "execute-command": "/bin/sh",
+            "pass-file-to-command": [
+                {"source": "payload", "name": "a"},
+                {"source": "payload", "name": "b", "envname": "B", "base64decode": true},
+                {"source": "payload", "name": "missing", "envname": "M"},
+                {"source": "payload", "name": "a", "envname": "x/y"}],
+        }),
+    )]));
     let reply = daemon.post("/hooks/files", r#"{"a": "plain\n", "b": "ZGVjb2RlZAo="}"#).text();
     let lines: Vec<&str> = reply.lines().collect();
     assert_eq!(lines[..3], ["plain", "decoded", "600"], "{reply}");
@@ -154,8 +170,16 @@ fn values_come_in_files_that_only_the_owner_can_read_and_that_go_afterwards() {
 fn files_of_a_failing_command_and_of_one_that_removes_them_itself_go_too() {
     let dir = tempfile::tempdir().unwrap();
     let daemon = Setup::new(&hooks_file(&[
-        shell("failing", "exit 1", json!({"pass-file-to-command": [{"source": "string", "name": "x", "envname": "F"}]})),
-        shell("removing", "rm $F; echo gone", json!({"pass-file-to-command": [{"source": "string", "name": "x", "envname": "F"}]})),
+        shell(
+            "failing",
+            "exit 1",
+            json!({"pass-file-to-command": [{"source": "string", "name": "x", "envname": "F"}]}),
+        ),
+        shell(
+            "removing",
+            "rm $F; echo gone",
+            json!({"pass-file-to-command": [{"source": "string", "name": "x", "envname": "F"}]}),
+        ),
         json!({"id": "absent", "execute-command": "/no/such", "include-command-output-in-response": true,
                "pass-file-to-command": [{"source": "string", "name": "x", "envname": "F"}]}),
     ]))
@@ -171,7 +195,11 @@ fn files_of_a_failing_command_and_of_one_that_removes_them_itself_go_too() {
 fn a_raw_body_reaches_file_and_stdin_byte_for_byte() {
     let body: Vec<u8> = (0..=255).cycle().take(300_000).collect();
     let daemon = Daemon::start(&hooks_file(&[
-        shell("file", "cat $F", json!({"pass-file-to-command": [{"source": "raw-request-body", "envname": "F"}]})),
+        shell(
+            "file",
+            "cat $F",
+            json!({"pass-file-to-command": [{"source": "raw-request-body", "envname": "F"}]}),
+        ),
         shell("stdin", "cat", json!({"pass-stdin-to-command": true})),
         shell("unread", "exec <&-; echo unread", json!({"pass-stdin-to-command": true})),
         shell("empty", "wc -c", json!({"pass-stdin-to-command": true})),
@@ -186,9 +214,16 @@ fn a_raw_body_reaches_file_and_stdin_byte_for_byte() {
 #[test]
 fn a_timeout_ends_the_whole_group_also_where_term_is_ignored() {
     let daemon = Daemon::start(&hooks_file(&[
-        shell("heeding", "sleep 300 & echo $! > child; echo $$ > pid; wait", json!({"command-timeout": "300ms"})),
-        shell("deaf", "trap '' TERM; echo x; setsid sleep 300 & echo $! > child; echo $$ > pid; while :; do sleep 1; done",
-              json!({"command-timeout": "300ms", "include-command-output-in-response-on-error": true})),
+        shell(
+            "heeding",
+            "sleep 300 & echo $! > child; echo $$ > pid; wait",
+            json!({"command-timeout": "1s"}),
+        ),
+        shell(
+            "deaf",
+            "trap '' TERM; echo x; setsid sleep 300 & echo $! > child; echo $$ > pid; while :; do sleep 1; done",
+            json!({"command-timeout": "1s", "include-command-output-in-response-on-error": true}),
+        ),
         shell("quick", "echo in time", json!({"command-timeout": "20s"})),
     ]));
     assert_eq!(daemon.get("/hooks/quick").text(), "in time\n");
@@ -204,14 +239,16 @@ fn a_timeout_ends_the_whole_group_also_where_term_is_ignored() {
             fs::remove_file(daemon.dir().join(file)).unwrap();
         }
     }
-    daemon.wait_for_line("error occurred: command-timeout of 300ms: signal: terminated");
-    daemon.wait_for_line("error occurred: command-timeout of 300ms: signal: killed");
+    daemon.wait_for_line("error occurred: command-timeout of 1s: signal: terminated");
+    daemon.wait_for_line("error occurred: command-timeout of 1s: signal: killed");
 }
 
 #[test]
 fn a_synchronous_command_goes_on_when_its_client_goes() {
     let daemon = Daemon::start(&hooks_file(&[shell(
-        "patient", "echo $$ > pid; while ! test -e go; do sleep 0.01; done; echo $$ > done", json!({}),
+        "patient",
+        "echo $$ > pid; while ! test -e go; do sleep 0.01; done; echo $$ > done",
+        json!({}),
     )]));
     let mut stream = daemon.connect();
     stream.write_all(&raw_request("GET", "/hooks/patient", &[], b"")).unwrap();
@@ -224,7 +261,9 @@ fn a_synchronous_command_goes_on_when_its_client_goes() {
 #[test]
 fn output_is_streamed_as_it_comes() {
     let daemon = Daemon::start(&hooks_file(&[shell(
-        "stream", "echo one; while ! test -e go; do sleep 0.01; done; echo two", json!({"stream-command-output": true}),
+        "stream",
+        "echo one; while ! test -e go; do sleep 0.01; done; echo two",
+        json!({"stream-command-output": true}),
     )]));
     let mut stream = daemon.connect();
     stream.write_all(&raw_request("GET", "/hooks/stream", &[], b"")).unwrap();
@@ -289,7 +328,9 @@ fn a_streaming_command_ends_with_its_client_even_when_it_is_silent() {
 #[test]
 fn a_client_that_reads_slowly_holds_the_command_and_not_the_memory() {
     let daemon = Daemon::start(&hooks_file(&[shell(
-        "flood", "head -c 200000000 /dev/zero; echo over > over", json!({"stream-command-output": true}),
+        "flood",
+        "head -c 200000000 /dev/zero; echo over > over",
+        json!({"stream-command-output": true}),
     )]));
     let mut stream = daemon.connect();
     stream.write_all(&raw_request("GET", "/hooks/flood", &[], b"")).unwrap();
@@ -305,7 +346,9 @@ fn a_client_that_reads_slowly_holds_the_command_and_not_the_memory() {
 #[test]
 fn output_is_logged_as_it_comes_if_asked_for() {
     let daemon = Daemon::start(&hooks_file(&[shell(
-        "live", "echo first; while ! test -e go; do sleep 0.01; done; printf last", json!({"log-command-output-as-it-comes": true}),
+        "live",
+        "echo first; while ! test -e go; do sleep 0.01; done; printf last",
+        json!({"log-command-output-as-it-comes": true}),
     )]));
     let mut stream = daemon.connect();
     stream.write_all(&raw_request("GET", "/hooks/live", &[], b"")).unwrap();
@@ -314,4 +357,15 @@ fn output_is_logged_as_it_comes_if_asked_for() {
     assert_eq!(Reply::read(&mut stream, false).text(), "first\nlast");
     daemon.wait_for_line("command output: last");
     assert_eq!(daemon.log().matches("command output: ").count(), 2);
+}
+
+#[test]
+fn nothing_is_run_from_a_relative_part_of_path() {
+    let hook = json!({"id": "a", "execute-command": "here", "include-command-output-in-response": true});
+    let setup = Setup::new(&hooks_file(&[hook])).variable("PATH", ".");
+    executable(setup.dir(), "here", "#!/bin/sh\n/bin/echo here\n");
+    let daemon = setup.start();
+    assert_eq!(daemon.get("/hooks/a").status, 500);
+    daemon
+        .wait_for_line("error in exec: \"here\": cannot run executable found relative to current directory");
 }

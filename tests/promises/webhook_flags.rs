@@ -21,15 +21,43 @@ fn help_goes_to_standard_error_and_groups_every_flag() {
         assert_eq!(output.status.code(), Some(0), "{flag}");
         assert_eq!(text(&output.stdout), "");
         let help = text(&output.stderr);
-        for heading in ["Hooks:", "Where it listens:", "What it answers:", "Log:", "TLS:", "Limits:", "Process:"] {
+        for heading in
+            ["Hooks:", "Where it listens:", "What it answers:", "Log:", "TLS:", "Limits:", "Process:"]
+        {
             assert!(help.contains(heading), "{heading} in {help}");
         }
         for name in [
-            "ip", "port", "hooks", "template", "hotreload", "verbose", "debug", "logfile", "nopanic", "urlprefix", "header",
-            "http-methods", "x-request-id", "x-request-id-limit", "max-multipart-mem", "secure", "cert", "key",
-            "tls-min-version", "cipher-suites", "list-cipher-suites", "pidfile", "version", "setuid", "setgid", "socket",
+            "ip",
+            "port",
+            "hooks",
+            "template",
+            "hotreload",
+            "verbose",
+            "debug",
+            "logfile",
+            "nopanic",
+            "urlprefix",
+            "header",
+            "http-methods",
+            "x-request-id",
+            "x-request-id-limit",
+            "max-multipart-mem",
+            "secure",
+            "cert",
+            "key",
+            "tls-min-version",
+            "cipher-suites",
+            "list-cipher-suites",
+            "pidfile",
+            "version",
+            "setuid",
+            "setgid",
+            "socket",
         ] {
-            assert!(help.contains(&format!("--{name} ")) || help.contains(&format!("--{name}\n")), "--{name} in {help}");
+            assert!(
+                help.contains(&format!("--{name} ")) || help.contains(&format!("--{name}\n")),
+                "--{name} in {help}"
+            );
         }
     }
 }
@@ -64,7 +92,11 @@ fn version_and_cipher_suites_are_printed() {
     assert_eq!(suites.status.code(), Some(0));
     assert!(text(&suites.stdout).lines().any(|line| line == "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"));
     let newest = Setup::new("[]").flags(&["-list-cipher-suites", "-tls-min-version", "1.3"]).run();
-    assert!(text(&newest.stdout).lines().all(|line| line.starts_with("TLS_AES_") || line.starts_with("TLS_CHACHA20_")));
+    assert!(
+        text(&newest.stdout)
+            .lines()
+            .all(|line| line.starts_with("TLS_AES_") || line.starts_with("TLS_CHACHA20_"))
+    );
     let wrong = Setup::new("[]").flags(&["-list-cipher-suites", "-tls-min-version", "2"]).run();
     assert_eq!(wrong.status.code(), Some(1));
 }
@@ -83,10 +115,16 @@ fn a_start_that_cannot_be_ends_with_1_and_says_why_even_when_not_verbose() {
         ([&here[..], &["-pidfile", "hooks.json/pid"]].concat(), "hooks.json"),
         ([&here[..], &["-hooks", "none.json"]].concat(), "none.json"),
         ([&here[..], &["-hooks", ""]].concat(), "hooks"),
-        ([&here[..], &["-hooks", "hooks.json", "-hooks", "hooks.json"]].concat(), "a has already been loaded"),
+        (
+            [&here[..], &["-hooks", "hooks.json", "-hooks", "hooks.json"]].concat(),
+            "a has already been loaded",
+        ),
         ([&here[..], &["-secure"]].concat(), "cert.pem"),
         ([&here[..], &["-secure", "-tls-min-version", "1.0"]].concat(), "1.0"),
-        ([&here[..], &["-secure", "-cipher-suites", "TLS_RSA_WITH_AES_128_CBC_SHA"]].concat(), "TLS_RSA_WITH_AES_128_CBC_SHA"),
+        (
+            [&here[..], &["-secure", "-cipher-suites", "TLS_RSA_WITH_AES_128_CBC_SHA"]].concat(),
+            "TLS_RSA_WITH_AES_128_CBC_SHA",
+        ),
     ] {
         let output = Setup::new(&one_hook()).flags(&flags).run();
         assert_eq!(output.status.code(), Some(1), "{flags:?}");
@@ -97,7 +135,9 @@ fn a_start_that_cannot_be_ends_with_1_and_says_why_even_when_not_verbose() {
 
 #[test]
 fn without_hooks_it_starts_only_when_told_that_this_is_all_right() {
-    for flags in [&["-nopanic", "-logfile", "log", "-hooks", "none.json"][..], &["-verbose", "-hooks", "none.json"]] {
+    for flags in
+        [&["-nopanic", "-logfile", "log", "-hooks", "none.json"][..], &["-verbose", "-hooks", "none.json"]]
+    {
         let with_log = flags.contains(&"-logfile");
         let setup = Setup::new("[]").flags(flags);
         if with_log {
@@ -129,7 +169,8 @@ fn several_hooks_files_of_both_kinds_are_served() {
 
 #[test]
 fn templates_are_expanded_only_when_asked_for() {
-    let hooks = r#"[{"id": "a", "execute-command": "/bin/true", "response-message": "{{ getenv "WORD" | js }}"}]"#;
+    let hooks =
+        r#"[{"id": "a", "execute-command": "/bin/true", "response-message": "{{ getenv "WORD" | js }}"}]"#;
     let daemon = Setup::new(hooks).flags(&["-template"]).variable("WORD", "it's \"so\"").start();
     assert_eq!(daemon.get("/hooks/a").text(), "it's \"so\"");
 }
@@ -156,7 +197,10 @@ fn check_says_what_the_files_define_or_what_is_wrong() {
     for (hooks, why) in [
         ("[{", "hooks.json"),
         (r#"[{"id": "a", "execute-command": "x"}, {"id": "a", "execute-command": "x"}]"#, "already"),
-        (r#"[{"id": "a", "include-command-output-in-response": "yes"}]"#, "include-command-output-in-response"),
+        (
+            r#"[{"id": "a", "include-command-output-in-response": "yes"}]"#,
+            "include-command-output-in-response",
+        ),
     ] {
         let wrong = Setup::new(hooks).flags(&["-check"]).run();
         assert_eq!(wrong.status.code(), Some(1), "{hooks}");

@@ -83,7 +83,9 @@ fn ask(daemon: &Daemon) -> TcpStream {
 
 #[test]
 fn past_its_bound_a_hook_lets_some_wait_and_sends_the_rest_away() {
-    let daemon = Setup::new(&waiting(json!({"max-concurrency": 2, "max-waiting": 1, "busy-http-response-code": 429}))).start();
+    let daemon =
+        Setup::new(&waiting(json!({"max-concurrency": 2, "max-waiting": 1, "busy-http-response-code": 429})))
+            .start();
     let first = [ask(&daemon), ask(&daemon)];
     wait_for("two to run", || (running(&daemon) == 2).then_some(()));
     let third = ask(&daemon);
@@ -104,7 +106,8 @@ fn past_its_bound_a_hook_lets_some_wait_and_sends_the_rest_away() {
 
 #[test]
 fn all_hooks_together_have_a_bound_too() {
-    let daemon = Setup::new(&waiting(json!({}))).flags(&["-max-concurrency", "1", "-max-waiting", "0"]).start();
+    let daemon =
+        Setup::new(&waiting(json!({}))).flags(&["-max-concurrency", "1", "-max-waiting", "0"]).start();
     let mut first = ask(&daemon);
     wait_for("one to run", || (running(&daemon) == 1).then_some(()));
     let busy = daemon.get("/hooks/other");
@@ -117,13 +120,19 @@ fn all_hooks_together_have_a_bound_too() {
 #[test]
 fn no_burst_starts_more_commands_at_a_time_than_allowed() {
     let script = "echo >> at-once.$(ls | grep -c running.); touch running.$$; sleep 0.05; rm running.$$";
-    let daemon = Setup::new(&hooks_file(&[shell("burst", script, json!({"include-command-output-in-response": false}))]))
-        .flags(&["-max-concurrency", "3"])
-        .start();
+    let daemon = Setup::new(&hooks_file(&[shell(
+        "burst",
+        script,
+        json!({"include-command-output-in-response": false}),
+    )]))
+    .flags(&["-max-concurrency", "3"])
+    .start();
     for _ in 0..40 {
         assert_eq!(daemon.get("/hooks/burst").status, 200);
     }
-    wait_for("all to be over", || (daemon.log().matches("finished handling burst").count() == 40).then_some(()));
+    wait_for("all to be over", || {
+        (daemon.log().matches("finished handling burst").count() == 40).then_some(())
+    });
     assert!(!daemon.dir().join("at-once.3").exists());
     assert!(daemon.dir().join("at-once.2").exists(), "and it does use what is allowed");
 }
@@ -155,11 +164,19 @@ fn more_idle_and_slow_connections_than_there_are_seats_starve_nobody() {
     for number in 0..1000 {
         let mut stream = daemon.connect();
         stream.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
-        let begun: &[u8] = if number % 2 == 0 { b"" } else { b"POST /hooks/size HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nx" };
+        let begun: &[u8] = if number % 2 == 0 {
+            b""
+        } else {
+            b"POST /hooks/size HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nx"
+        };
         let _ = stream.write_all(begun);
         idle.push(stream);
         if number % 100 == 99 {
-            assert_eq!(daemon.request("POST", "/hooks/size", &[], b"12345").text().trim(), "5", "after {number}");
+            assert_eq!(
+                daemon.request("POST", "/hooks/size", &[], b"12345").text().trim(),
+                "5",
+                "after {number}"
+            );
         }
     }
 }
@@ -167,15 +184,21 @@ fn more_idle_and_slow_connections_than_there_are_seats_starve_nobody() {
 #[test]
 fn a_flood_of_output_is_cut_and_the_daemon_stays_small() {
     let daemon = Daemon::start(&hooks_file(&[
-        shell("flood", "head -c 300000000 /dev/zero", json!({"include-command-output-in-response": false, "log-command-output-as-it-comes": false})),
+        shell(
+            "flood",
+            "head -c 300000000 /dev/zero",
+            json!({"include-command-output-in-response": false, "log-command-output-as-it-comes": false}),
+        ),
         shell("other", "echo other", json!({})),
     ]));
     assert_eq!(daemon.get("/hooks/flood").status, 200);
     assert_eq!(daemon.get("/hooks/other").text(), "other\n");
-    wait_for("its end", || fs::read(daemon.dir().join("stderr")).ok().filter(|log| {
-        let tail = &log[log.len().saturating_sub(200)..];
-        String::from_utf8_lossy(tail).contains("finished handling flood")
-    }));
+    wait_for("its end", || {
+        fs::read(daemon.dir().join("stderr")).ok().filter(|log| {
+            let tail = &log[log.len().saturating_sub(200)..];
+            String::from_utf8_lossy(tail).contains("finished handling flood")
+        })
+    });
     let status = fs::read_to_string(format!("/proc/{}/status", daemon.pid())).unwrap();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
     let kib: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();

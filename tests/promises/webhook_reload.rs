@@ -16,7 +16,9 @@ fn watching() -> Setup {
 }
 
 fn wait_for_answer(daemon: &Daemon, expected: &str) {
-    wait_for(&format!("{expected:?} in the answer"), || (daemon.get("/hooks/a").text() == expected).then_some(()));
+    wait_for(&format!("{expected:?} in the answer"), || {
+        (daemon.get("/hooks/a").text() == expected).then_some(())
+    });
 }
 
 fn hooks(daemon: &Daemon) -> std::path::PathBuf {
@@ -94,7 +96,10 @@ fn a_broken_new_file_keeps_the_old_hooks() {
     let daemon = watching().start();
     for (broken, said) in [
         ("[{", "couldn't load hooks from file!"),
-        (&*hooks_file(&[json!({"id": "b"}), json!({"id": "b"})]), "reverting hooks back to the previous configuration"),
+        (
+            &*hooks_file(&[json!({"id": "b"}), json!({"id": "b"})]),
+            "reverting hooks back to the previous configuration",
+        ),
     ] {
         fs::write(hooks(&daemon), broken).unwrap();
         daemon.wait_for_line(said);
@@ -106,8 +111,12 @@ fn a_broken_new_file_keeps_the_old_hooks() {
 
 #[test]
 fn an_id_of_another_file_is_not_taken_over() {
-    let other = hooks_file(&[json!({"id": "b", "execute-command": "/bin/true", "response-message": "other"})]);
-    let daemon = Setup::new(&saying("first")).file("other.json", &other).flags(&["-hooks", "hooks.json", "-hooks", "other.json"]).start();
+    let other =
+        hooks_file(&[json!({"id": "b", "execute-command": "/bin/true", "response-message": "other"})]);
+    let daemon = Setup::new(&saying("first"))
+        .file("other.json", &other)
+        .flags(&["-hooks", "hooks.json", "-hooks", "other.json"])
+        .start();
     fs::write(hooks(&daemon), &other).unwrap();
     daemon.signal(Signal::USR1);
     daemon.wait_for_line("reverting hooks back to the previous configuration");
@@ -143,7 +152,15 @@ fn a_change_of_mode_or_of_a_neighbour_is_no_change() {
 
 #[test]
 fn without_its_last_hook_a_daemon_that_is_not_told_otherwise_ends_with_1() {
-    let setup = Setup::new(&saying("first")).flags(&["-hotreload", "-ip", "127.0.0.1", "-pidfile", "pid", "-port", "0"]);
+    let setup = Setup::new(&saying("first")).flags(&[
+        "-hotreload",
+        "-ip",
+        "127.0.0.1",
+        "-pidfile",
+        "pid",
+        "-port",
+        "0",
+    ]);
     let path = setup.dir().join("hooks.json");
     let pid = setup.dir().join("pid");
     std::thread::scope(|scope| {

@@ -33,7 +33,9 @@ fn a_running_command_may_finish_and_its_client_gets_the_answer_but_nobody_new_co
     stream.write_all(&raw_request("GET", "/hooks/a", &[], b"")).unwrap();
     pid_in(&daemon.dir().join("pid"));
     daemon.signal(Signal::TERM);
-    wait_for("the port to be closed", || std::net::TcpStream::connect(&daemon.address).is_err().then_some(()));
+    wait_for("the port to be closed", || {
+        std::net::TcpStream::connect(&daemon.address).is_err().then_some(())
+    });
     assert!(daemon.is_running());
     fs::write(daemon.dir().join("go"), "").unwrap();
     assert_eq!(Reply::read(&mut stream, false).text(), "done\n");
@@ -59,10 +61,14 @@ fn after_the_grace_period_the_whole_tree_is_ended_and_its_files_are_gone() {
     let script = "trap '' TERM; sleep 300 & echo $! > child; setsid sleep 300 & echo $! > other; echo $F > file; echo $$ > pid; \
                   while :; do sleep 1; done";
     let dir = tempfile::tempdir().unwrap();
-    let hook = shell("a", script, json!({
-        "include-command-output-in-response": false,
-        "pass-file-to-command": [{"source": "string", "name": "x", "envname": "F"}],
-    }));
+    let hook = shell(
+        "a",
+        script,
+        json!({
+            "include-command-output-in-response": false,
+            "pass-file-to-command": [{"source": "string", "name": "x", "envname": "F"}],
+        }),
+    );
     let mut daemon = Setup::new(&hooks_file(&[hook]))
         .flags(&["-grace-period", "200ms"])
         .variable("TMPDIR", dir.path().to_str().unwrap())
@@ -88,7 +94,9 @@ fn who_waits_for_a_turn_when_the_daemon_stops_is_not_run_after_the_grace_period(
         stream.write_all(&raw_request("GET", "/hooks/a", &[], b"")).unwrap();
         streams.push(stream);
     }
-    wait_for("all to be taken", || (daemon.log().matches("triggered successfully").count() == 3).then_some(()));
+    wait_for("all to be taken", || {
+        (daemon.log().matches("triggered successfully").count() == 3).then_some(())
+    });
     pid_in(&daemon.dir().join("ran"));
     daemon.signal(Signal::TERM);
     for mut stream in streams {
@@ -108,7 +116,9 @@ fn a_second_signal_ends_the_grace_period() {
     let pid = pid_in(&daemon.dir().join("pid"));
     daemon.signal(Signal::TERM);
     daemon.wait_for_line("caught terminated signal");
-    wait_for("the port to be closed", || std::net::TcpStream::connect(&daemon.address).is_err().then_some(()));
+    wait_for("the port to be closed", || {
+        std::net::TcpStream::connect(&daemon.address).is_err().then_some(())
+    });
     let asked = Instant::now();
     daemon.signal(Signal::INT);
     assert_eq!(daemon.wait().code(), Some(0));
@@ -120,14 +130,19 @@ fn a_second_signal_ends_the_grace_period() {
 fn hup_opens_the_log_file_anew() {
     let setup = Setup::new(&hooks_file(&[shell("a", "echo a", json!({}))]));
     let log = setup.dir().join("hooks.log");
-    let daemon = setup.flags(&["-logfile", "hooks.log", "-ip", "127.0.0.1", "-port", "0"]).start_logging_to(&log);
+    let daemon =
+        setup.flags(&["-logfile", "hooks.log", "-ip", "127.0.0.1", "-port", "0"]).start_logging_to(&log);
     assert_eq!(daemon.get("/hooks/a").text(), "a\n");
     let old = log.with_extension("old");
     fs::rename(&log, &old).unwrap();
     daemon.signal(Signal::HUP);
-    wait_for("a new log", || fs::read_to_string(&log).ok().filter(|text| text.contains("attempting to reload")));
+    wait_for("a new log", || {
+        fs::read_to_string(&log).ok().filter(|text| text.contains("attempting to reload"))
+    });
     assert_eq!(daemon.get("/hooks/a").text(), "a\n");
-    wait_for("the request in it", || fs::read_to_string(&log).ok().filter(|text| text.contains("finished handling a")));
+    wait_for("the request in it", || {
+        fs::read_to_string(&log).ok().filter(|text| text.contains("finished handling a"))
+    });
     let old = fs::read_to_string(old).unwrap();
     assert_eq!(old.matches("finished handling a").count(), 1);
     assert!(old.contains("serving hooks on"));

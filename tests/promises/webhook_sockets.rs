@@ -20,8 +20,10 @@ use crate::daemon::{Reply, Setup, WEBHOOKD, hooks_file, raw_request, shell, wait
 
 fn who() -> String {
     let argument = json!([{"source": "request", "name": "remote-addr"}]);
-    hooks_file(&[json!({"id": "who", "execute-command": "/bin/echo", "include-command-output-in-response": true,
-                        "pass-arguments-to-command": argument})])
+    hooks_file(&[
+        json!({"id": "who", "execute-command": "/bin/echo", "include-command-output-in-response": true,
+                        "pass-arguments-to-command": argument}),
+    ])
 }
 
 fn ask(mut stream: impl std::io::Read + Write) -> String {
@@ -107,7 +109,9 @@ fn activated(dir: &Path, passed: Vec<OwnedFd>) -> (std::process::Child, std::pat
     for number in 0..count {
         script += &format!("exec {}<&0;", number + 3);
     }
-    script += &format!("export LISTEN_FDS={count} LISTEN_FDNAMES=x; exec {WEBHOOKD} -verbose -hooks hooks.json 0</dev/null");
+    script += &format!(
+        "export LISTEN_FDS={count} LISTEN_FDNAMES=x; exec {WEBHOOKD} -verbose -hooks hooks.json 0</dev/null"
+    );
     let mut passed = passed.into_iter();
     let child = Command::new("/bin/bash")
         .args(["-c", &script])

@@ -9,8 +9,7 @@ use std::{
 use tempfile::{Builder, TempPath};
 use tracing::{info, warn};
 
-use super::reason;
-use crate::webhook::request_id::RequestId;
+use crate::webhook::{os_error::reason, request_id::RequestId};
 
 /// A file, and the variable that names it. It is removed with this value at the latest.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ mod process;
 mod quote;
 mod tree;
 
-use std::{io, iter, sync::Arc};
+use std::{iter, sync::Arc};
 
 use axum::body::Bytes;
 use tokio::sync::mpsc::Sender;
@@ -17,6 +17,7 @@ use self::output::Output;
 use super::{
     hooks::{line::Line, request::Request},
     limits::{Held, Memory, Place},
+    os_error::reason,
     reload::Served,
     request_id::RequestId,
     stop::Stop,
@@ -108,7 +109,11 @@ impl Job {
         }
 
         let log_whole = enabled!(Level::INFO) && !hook.log_output_live;
-        let keep = log_whole || matches!(self.reader, Reader::Answer);
+        let keep = match self.reader {
+            Reader::Answer => Some(output::MOST_KEPT),
+            _ if log_whole => Some(output::MOST_LOGGED),
+            _ => None,
+        };
         let client = if let Reader::Client(sender) = self.reader { Some(sender) } else { None };
         let live = enabled!(Level::INFO) && hook.log_output_live;
         let mut output = Output::new(id, &self.memory, keep, live, client);
@@ -133,7 +138,11 @@ impl Job {
         drop(turns);
         let (output, held) = output.finish();
         if log_whole {
-            info!(request = %id, output = %String::from_utf8_lossy(&output), "command output: ");
+            let shown = &output[..output.len().min(output::MOST_LOGGED)];
+            info!(request = %id, output = %String::from_utf8_lossy(shown), "command output: ");
+            if shown.len() < output.len() {
+                info!(request = %id, "the log has {} of {} bytes of the output", shown.len(), output.len());
+            }
         }
         if let Some(failure) = &failure {
             error!(request = %id, "error occurred: {failure}");
@@ -150,12 +159,4 @@ pub(super) fn say(id: &RequestId, line: &Line) {
         Line::Tagged(text) => info!(request = %id, "{text}"),
         Line::Plain(text) => info!("{text}"),
     }
-}
-
-/// What the system says, in small letters and without its number, as the peer has it.
-fn reason(error: &io::Error) -> String {
-    let text = error.to_string();
-    let text = text.split(" (os error ").next().unwrap_or_default();
-    let mut letters = text.chars();
-    letters.next().map(|first| first.to_lowercase().chain(letters).collect()).unwrap_or_default()
 }

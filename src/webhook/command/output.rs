@@ -9,8 +9,11 @@ use crate::webhook::{
     request_id::RequestId,
 };
 
-/// Output kept of one command, if there is room for it.
-const MOST: usize = 64 << 20;
+/// Output kept of one command for its answer, if there is room for it.
+pub(super) const MOST_KEPT: usize = 64 << 20;
+
+/// Output of one command that goes into the log in one piece.
+pub(super) const MOST_LOGGED: usize = 1 << 20;
 
 /// A line of output that is logged as it comes is cut into pieces of this size.
 const LONGEST_LINE: usize = 16 * 1024;
@@ -27,9 +30,9 @@ pub(super) struct Output<'a> {
     client: Option<Client>,
 }
 
-#[derive(Default)]
 struct Kept {
     bytes: Vec<u8>,
+    most: usize,
     held: Option<Held>,
     full: bool,
 }
@@ -44,14 +47,14 @@ impl<'a> Output<'a> {
     pub(super) fn new(
         id: &'a RequestId,
         memory: &'a Memory,
-        keep: bool,
+        keep: Option<usize>,
         log_live: bool,
         client: Option<Sender<Bytes>>,
     ) -> Self {
         Self {
             id,
             memory,
-            kept: keep.then(Kept::default),
+            kept: keep.map(|most| Kept { bytes: Vec::new(), most, held: None, full: false }),
             line: log_live.then(Vec::new),
             client: client.map(|sender| Client { sender, waiting: None }),
         }
@@ -120,24 +123,26 @@ impl<'a> Output<'a> {
 pub(super) struct ClientGone;
 
 impl Kept {
+    /// Takes of `bytes` what there is room for, and nothing after it.
     fn take(&mut self, bytes: &[u8], memory: &Memory, id: &RequestId) {
         if self.full {
             return;
         }
-        let length = self.bytes.len() + bytes.len();
+        let wanted = (self.bytes.len() + bytes.len()).min(self.most);
         let have = self.held.as_ref().map_or(0, Held::bytes);
-        let more = if length > have { memory.hold((length - have).max(have)) } else { None };
-        match (more, &mut self.held) {
-            (Some(more), Some(held)) => held.and(more),
-            (Some(more), held) => *held = Some(more),
-            (None, _) => {}
+        if wanted > have {
+            let more = memory.hold((wanted - have).max(have)).or_else(|| memory.hold(wanted - have));
+            match (more, &mut self.held) {
+                (Some(more), Some(held)) => held.and(more),
+                (more, held) => *held = held.take().or(more),
+            }
         }
-        if length > MOST || length > self.held.as_ref().map_or(0, Held::bytes) {
-            warn!(request = %id, "the output is more than can be kept; what follows is left out");
+        let room = wanted.min(self.held.as_ref().map_or(0, Held::bytes)) - self.bytes.len();
+        self.bytes.extend_from_slice(&bytes[..room]);
+        if room < bytes.len() {
             self.full = true;
-            return;
+            warn!(request = %id, "the output is more than is kept: it is cut after {} bytes", self.bytes.len());
         }
-        self.bytes.extend_from_slice(bytes);
     }
 }
 

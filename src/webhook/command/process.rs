@@ -19,8 +19,8 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::{files::PassedFile, output::Output, reason, tree::Tree};
-use crate::webhook::{hooks::hook::Hook, stop::Stop};
+use super::{files::PassedFile, output::Output, tree::Tree};
+use crate::webhook::{hooks::hook::Hook, os_error::reason, stop::Stop};
 
 /// Time between the signal that asks and the one that does not.
 const TERM_TO_KILL: Duration = Duration::from_secs(3);
