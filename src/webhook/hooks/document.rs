@@ -227,7 +227,7 @@ impl<'a> View<'a> {
                     Kind::List => open.push(Open::list(view, &mut out)),
                     Kind::Object => open.push(Open::object(view, &mut out)),
                     Kind::Root | Kind::Text | Kind::Json | Kind::JsonEscaped => {
-                        json::quote(&view.text(), &mut out)
+                        json::quote(&view.text(), &mut out);
                     }
                     Kind::Null | Kind::NoObject => out.extend_from_slice(b"null"),
                     Kind::True | Kind::False | Kind::Number => out.extend_from_slice(view.raw()),

@@ -32,7 +32,7 @@ pub fn load(path: &Path, template: bool) -> Result<Loaded, LoadError> {
     let text = fs_err::read(path).map_err(|error| LoadError(error.to_string()))?;
     let text = String::from_utf8(text).map_err(|error| {
         let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-        let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
+        let line = 1 + String::from_utf8_lossy(before).matches('\n').count();
         LoadError(format!("{file}:{line}: not UTF-8"))
     })?;
     if !template {

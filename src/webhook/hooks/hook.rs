@@ -13,6 +13,7 @@ use super::{
     source::{Argument, FileArgument},
 };
 
+#[expect(clippy::struct_excessive_bools, reason = "the hooks file has so many")]
 /// One hook of a hooks file. Field order is the order of `docs/hooks.md`.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Hook {

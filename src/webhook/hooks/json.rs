@@ -76,7 +76,7 @@ impl Parser<'_> {
         }
         loop {
             self.value()?;
-            if self.to_next_value()? {
+            if self.find_next_value()? {
                 return Ok(());
             }
         }
@@ -111,7 +111,7 @@ impl Parser<'_> {
     }
 
     /// From the end of a value to the start of the next; true if there is none because all is closed.
-    fn to_next_value(&mut self) -> Result<bool, JsonError> {
+    fn find_next_value(&mut self) -> Result<bool, JsonError> {
         while let Some(&open) = self.open.last() {
             self.skip_space();
             match (self.nodes[open].kind(), self.peek()?) {

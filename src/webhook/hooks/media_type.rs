@@ -43,12 +43,11 @@ fn parameter(text: &str) -> Result<(String, String, &str), NoMediaType> {
     let (key, rest) = text.split_at(text.find(|c| !is_token(c)).ok_or(NoMediaType)?);
     let key = key.to_ascii_lowercase();
     let rest = rest.strip_prefix('=').ok_or(NoMediaType)?;
-    let (value, rest) = match rest.strip_prefix('"') {
-        Some(quoted) => unquote(quoted)?,
-        None => {
-            let (value, rest) = rest.split_at(rest.find(|c| !is_token(c)).unwrap_or(rest.len()));
-            (value.to_owned(), rest)
-        }
+    let (value, rest) = if let Some(quoted) = rest.strip_prefix('"') {
+        unquote(quoted)?
+    } else {
+        let (value, rest) = rest.split_at(rest.find(|c| !is_token(c)).unwrap_or(rest.len()));
+        (value.to_owned(), rest)
     };
     if key.is_empty() || value.is_empty() && !text.contains("=\"") {
         return Err(NoMediaType);

@@ -155,7 +155,7 @@ impl<'b> Reader<'b> {
                 }
                 _ if line.is_empty() => return Ok(Some(head)),
                 Some((_, value)) if line.starts_with([' ', '\t']) => {
-                    *value.to_mut() += &format!(" {}", line.trim());
+                    value.to_mut().extend([" ", line.trim()]);
                 }
                 _ => {
                     let (name, value) =

@@ -197,12 +197,11 @@ impl<'f> Reader<'f> {
         if let [(first, _), (ignored, _), ..] = rules[..] {
             self.warn(node, at, &format!("{first:?} stands beside {ignored:?}, which is ignored"));
         }
-        match rules.into_iter().next() {
-            Some((_, rule)) => Ok(rule),
-            None => {
-                self.warn(node, at, "an empty rule never holds");
-                Ok(Rule::Never)
-            }
+        if let Some((_, rule)) = rules.into_iter().next() {
+            Ok(rule)
+        } else {
+            self.warn(node, at, "an empty rule never holds");
+            Ok(Rule::Never)
         }
     }
 
@@ -367,7 +366,8 @@ impl<'f> Reader<'f> {
     fn place(&self, node: &Node, at: &str) -> String {
         let mut place = format!("{}:{}: ", self.file, node.line);
         for part in [self.hook.as_str(), at].into_iter().filter(|part| !part.is_empty()) {
-            place += &format!("{part}: ");
+            place += part;
+            place += ": ";
         }
         place
     }

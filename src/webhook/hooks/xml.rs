@@ -1,7 +1,7 @@
 //! XML as an object: `{root: value}`; attributes go by `-name`, text beside them or beside children by
 //! `#text`, children of one name become a list. All values are text.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt::Display};
 
 use quick_xml::{
     Reader,
@@ -22,8 +22,12 @@ pub(super) enum XmlError {
     Syntax(String),
 }
 
-fn syntax(problem: impl ToString) -> XmlError {
-    XmlError::Syntax(problem.to_string())
+fn syntax(problem: impl Into<String>) -> XmlError {
+    XmlError::Syntax(problem.into())
+}
+
+fn not_well_formed(error: impl Display) -> XmlError {
+    XmlError::Syntax(error.to_string())
 }
 
 /// The first element in `body`; what follows it is not looked at.
@@ -34,7 +38,7 @@ pub(super) fn parse(body: &[u8]) -> Result<Document, XmlError> {
     reader.config_mut().check_comments = true;
     let mut tree = Tree::default();
     loop {
-        let event = reader.read_event().map_err(syntax)?;
+        let event = reader.read_event().map_err(not_well_formed)?;
         let in_run = matches!(event, Event::Text(_) | Event::GeneralRef(_));
         if !in_run {
             tree.end_run()?;
@@ -130,11 +134,11 @@ impl Tree {
         }
         let mut attributes = Vec::new();
         for attribute in start.attributes().with_checks(false) {
-            let attribute = attribute.map_err(syntax)?;
+            let attribute = attribute.map_err(not_well_formed)?;
             if attribute.value.contains('<') {
                 return Err(syntax("unescaped < inside quoted string"));
             }
-            let value = quick_xml::escape::unescape(&attribute.value).map_err(syntax)?;
+            let value = quick_xml::escape::unescape(&attribute.value).map_err(not_well_formed)?;
             let name = local_name(attribute.key.as_ref());
             attributes.push((format!("-{name}"), legal(value)?.into_owned()));
         }

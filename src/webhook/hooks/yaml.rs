@@ -493,8 +493,8 @@ mod tests {
     fn a_few_aliases_cannot_fill_the_memory() {
         let mut bomb = "- &a0 [xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx]\n".to_owned();
         for n in 0..20 {
-            let item = format!("*a{n}, ");
-            bomb += &format!("- &a{} [{}]\n", n + 1, item.repeat(10));
+            let items = format!("*a{n}, ").repeat(10);
+            bomb.extend([format!("- &a{} [{items}]\n", n + 1)]);
         }
         assert_eq!(parse(&bomb).unwrap_err().problem, "aliases make the file too large");
     }

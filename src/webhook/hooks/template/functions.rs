@@ -1,6 +1,6 @@
 //! The functions that templates may call.
 
-use std::fmt;
+use std::fmt::{self, Write};
 
 use super::World;
 
@@ -186,7 +186,7 @@ fn printf(values: Vec<Value>) -> Result<String, String> {
             ('v', _) | ('s', Value::Text(_)) | ('d', Value::Integer(_)) | ('t', Value::Bool(_)) => {
                 text += &value.to_string();
             }
-            ('q', Value::Text(quoted)) => text += &format!("{quoted:?}"),
+            ('q', Value::Text(quoted)) => text.extend([format!("{quoted:?}")]),
             _ => return Err(format!("printf: %{verb} of {value:?} is not supported")),
         }
     }
@@ -202,14 +202,18 @@ fn js(text: &str) -> String {
     for c in text.chars() {
         match c {
             '\\' | '\'' | '"' => escaped.extend(['\\', c]),
-            '<' | '>' | '&' | '=' => escaped += &format!("\\u{:04X}", u32::from(c)),
+            '<' | '>' | '&' | '=' => push_unicode_escape(c, &mut escaped),
             c if c.is_control() || c != ' ' && c.is_whitespace() || crate::text::is_unprintable(c) => {
-                escaped += &format!("\\u{:04X}", u32::from(c));
+                push_unicode_escape(c, &mut escaped);
             }
             c => escaped.push(c),
         }
     }
     escaped
+}
+
+fn push_unicode_escape(c: char, escaped: &mut String) {
+    let _ = write!(escaped, "\\u{:04X}", u32::from(c));
 }
 
 fn html(text: &str) -> String {
@@ -235,7 +239,10 @@ fn urlquery(text: &str) -> String {
             b' ' => escaped.push('+'),
             b'-' | b'_' | b'.' | b'~' => escaped.push(char::from(byte)),
             byte if byte.is_ascii_alphanumeric() => escaped.push(char::from(byte)),
-            byte => escaped += &format!("%{byte:02X}"),
+            byte => {
+                escaped.push('%');
+                escaped += &hex::encode_upper([byte]);
+            }
         }
     }
     escaped

@@ -119,7 +119,7 @@ impl<'t> Lexer<'t> {
                 '"' => self.quoted(),
                 '`' => self.raw(),
                 '+' | '-' | '0'..='9' => self.number(),
-                _ => self.word(),
+                _ => Ok(self.word()),
             };
         }
     }
@@ -156,15 +156,15 @@ impl<'t> Lexer<'t> {
         }
     }
 
-    fn word(&mut self) -> Expand<Token> {
+    fn word(&mut self) -> Token {
         let is_end = |c: char| is_space(c) || "|()\"`}".contains(c);
         let end = self.rest.find(is_end).unwrap_or(self.rest.len());
         let word = self.take(end.max(1).min(self.rest.len()));
-        Ok(match word {
+        match word {
             "true" => Token::Literal(Value::Bool(true)),
             "false" => Token::Literal(Value::Bool(false)),
             word => Token::Word(word.to_owned()),
-        })
+        }
     }
 
     fn quoted(&mut self) -> Expand<Token> {

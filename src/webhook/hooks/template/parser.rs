@@ -48,7 +48,7 @@ pub(super) fn parse(lexer: Lexer<'_>) -> Expand<Vec<Node>> {
 enum End {
     OfText,
     /// `{{end}}`
-    End,
+    OfIf,
     /// `{{else}}`
     Else,
     /// `{{else if ...}}`
@@ -59,7 +59,7 @@ impl End {
     fn word(&self) -> &'static str {
         match self {
             Self::OfText => "the end of the file",
-            Self::End => "end",
+            Self::OfIf => "end",
             Self::Else | Self::ElseIf(_) => "else",
         }
     }
@@ -86,7 +86,7 @@ impl Parser<'_> {
                 Token::Word(word) if word == "if" => nodes.push(self.condition()?),
                 Token::Word(word) if word == "end" => {
                     self.close("end")?;
-                    return Ok((nodes, End::End));
+                    return Ok((nodes, End::OfIf));
                 }
                 Token::Word(word) if word == "else" => {
                     let end = match self.token()? {
@@ -111,10 +111,10 @@ impl Parser<'_> {
             branches.push((condition, nodes));
             match end {
                 End::ElseIf(next) => condition = next,
-                End::End => break Vec::new(),
+                End::OfIf => break Vec::new(),
                 End::OfText => return error(line, "{{if}} without {{end}}"),
                 End::Else => match self.nodes()? {
-                    (nodes, End::End) => break nodes,
+                    (nodes, End::OfIf) => break nodes,
                     (_, End::OfText) => return error(line, "{{if}} without {{end}}"),
                     _ => return error(self.lexer.line(), "{{else}} behind {{else}}"),
                 },

@@ -200,11 +200,11 @@ fn xml_becomes_an_object() {
 
 /// Parts of a multipart body with the boundary `b`: their header lines and contents.
 fn multipart(parts: &[(&str, &str)]) -> String {
-    let parts: String = parts
-        .iter()
-        .map(|(head, content)| format!("--b\r\nContent-Disposition: {head}\r\n\r\n{content}\r\n"))
-        .collect();
-    parts + "--b--\r\n"
+    let part = |(head, content): &(&str, &str)| {
+        ["--b\r\nContent-Disposition: ", head, "\r\n\r\n", content, "\r\n"].concat()
+    };
+    let parts: Vec<String> = parts.iter().map(part).collect();
+    parts.concat() + "--b--\r\n"
 }
 
 const MULTIPART: &str = "multipart/form-data; boundary=b";

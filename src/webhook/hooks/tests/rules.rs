@@ -117,13 +117,13 @@ fn what_went_wrong_is_in_the_log() {
         ("MISSING", vec!["parameter node not found: nope"]),
         ("{or: [MISSING]}", vec![]),
         ("BROKEN", vec!["error evaluating hook: no parameters"]),
-        (r#"{match: {type: value}}"#, vec!["error evaluating hook: no source for value retrieval"]),
+        (r"{match: {type: value}}", vec!["error evaluating hook: no source for value retrieval"]),
         (
             r#"{match: {type: regex, regex: "(", parameter: {source: string}}}"#,
             vec!["error evaluating hook: error parsing regexp: missing closing ): `(`"],
         ),
         (
-            r#"{match: {type: value, parameter: {source: request, name: Host}}}"#,
+            r"{match: {type: value, parameter: {source: request, name: Host}}}",
             vec!["error evaluating hook: unsupported request key: \"host\""],
         ),
         (
@@ -141,18 +141,18 @@ fn match_types_compare() {
     let cases = [
         (r#"{type: value, value: "x y", parameter: {source: payload, name: s}}"#, FIRES),
         (r#"{type: value, value: "x", parameter: {source: payload, name: s}}"#, MISMATCH),
-        (r#"{type: value, value: 10, parameter: {source: payload, name: l.0}}"#, FIRES),
-        (r#"{type: value, value: <nil>, parameter: {source: payload, name: nul}}"#, FIRES),
-        (r#"{type: value, parameter: {source: header, name: x-empty}}"#, FIRES),
+        (r"{type: value, value: 10, parameter: {source: payload, name: l.0}}", FIRES),
+        (r"{type: value, value: <nil>, parameter: {source: payload, name: nul}}", FIRES),
+        (r"{type: value, parameter: {source: header, name: x-empty}}", FIRES),
         (r#"{type: regex, regex: "^x", parameter: {source: payload, name: s}}"#, FIRES),
         (r#"{type: regex, regex: "^y", parameter: {source: payload, name: s}}"#, MISMATCH),
-        (r#"{type: regex, parameter: {source: payload, name: s}}"#, FIRES),
-        (r#"{type: regex, parameter: {source: payload, name: nope}}"#, MISMATCH),
-        (r#"{type: ip-whitelist, ip-range: 127.0.0.0/8}"#, FIRES),
-        (r#"{type: ip-whitelist, ip-range: 10.0.0.0/8}"#, MISMATCH),
-        (r#"{type: ip-whitelist}"#, MISMATCH),
+        (r"{type: regex, parameter: {source: payload, name: s}}", FIRES),
+        (r"{type: regex, parameter: {source: payload, name: nope}}", MISMATCH),
+        (r"{type: ip-whitelist, ip-range: 127.0.0.0/8}", FIRES),
+        (r"{type: ip-whitelist, ip-range: 10.0.0.0/8}", MISMATCH),
+        (r"{type: ip-whitelist}", MISMATCH),
         (r#"{type: Value, value: "x y", parameter: {source: payload, name: s}}"#, MISMATCH),
-        (r#"{type: nope}"#, ERROR),
+        (r"{type: nope}", ERROR),
     ];
     for (rule, outcome) in cases {
         let hook = with_rule(&format!("{{match: {rule}}}"));

@@ -103,9 +103,9 @@ fn a_wrong_signature_costs_no_parsing() {
 #[test]
 fn a_hook_with_an_empty_secret_is_disabled() {
     for rule in [
-        r#"{match: {type: payload-hmac-sha256, parameter: {source: header, name: X-Sig}}}"#,
+        r"{match: {type: payload-hmac-sha256, parameter: {source: header, name: X-Sig}}}",
         r#"{or: [{match: {type: ip-whitelist}}, {not: {and: [{match: {type: payload-hash-sha1, secret: ""}}]}}]}"#,
-        r#"{match: {type: scalr-signature}}"#,
+        r"{match: {type: scalr-signature}}",
     ] {
         let hook = hook(&format!("{{id: x, execute-command: 'true', trigger-rule: {rule}}}"));
         assert!(hook.disabled.is_some(), "{rule}");
