@@ -77,7 +77,9 @@ impl Answer {
             _ if bodiless => (Bytes::new(), Body::empty()),
             Contents::Whole(bytes) => {
                 let bytes = Bytes::from(bytes);
-                access.iter_mut().for_each(|access| access.bytes += bytes.len() as u64);
+                if let Some(access) = &mut access {
+                    access.bytes += bytes.len() as u64;
+                }
                 let body = if bytes.len() <= LENGTH_TOLD {
                     Body::from(bytes.clone())
                 } else if method == Method::HEAD {
@@ -170,7 +172,9 @@ impl HttpBody for Streamed {
             None => ready!(output.rest.poll_recv(cx)),
         };
         if let Some(bytes) = next {
-            self.access.iter_mut().for_each(|access| access.bytes += bytes.len() as u64);
+            if let Some(access) = &mut self.access {
+                access.bytes += bytes.len() as u64;
+            }
             return Poll::Ready(Some(Ok(Frame::data(bytes))));
         }
         match ready!(Pin::new(&mut output.command).poll(cx)) {

@@ -58,7 +58,7 @@ fn start(options: &Options) -> anyhow::Result<ExitCode> {
     }
     let destination = Arc::new(
         Destination::open(&options.logfile)
-            .with_context(|| format!("error opening log file {:?}", options.logfile))?,
+            .with_context(|| format!("error opening log file {}", options.logfile.display()))?,
     );
     let verbose = options.verbose || options.debug || !options.logfile.as_os_str().is_empty();
     let level = match (options.debug, verbose) {
@@ -90,9 +90,10 @@ fn serve(
     destination: &Destination,
     verbose: bool,
 ) -> anyhow::Result<ExitCode> {
-    let _pid_file = match options.pidfile.as_os_str().is_empty() {
-        true => None,
-        false => Some(PidFile::create(&options.pidfile).context("error creating pid file")?),
+    let _pid_file = if options.pidfile.as_os_str().is_empty() {
+        None
+    } else {
+        Some(PidFile::create(&options.pidfile).context("error creating pid file")?)
     };
     info!("version {} starting", env!("CARGO_PKG_VERSION"));
     std::panic::set_hook(Box::new(|panic| error!("panic: {panic}")));
@@ -105,13 +106,15 @@ fn serve(
     let may_be_empty = verbose || options.nopanic;
     if hooks.is_empty() && !may_be_empty {
         println!("{}", no_hooks("start"));
-        faults.iter().for_each(|fault| println!("{}", printable(fault)));
+        for fault in faults {
+            println!("{}", printable(&fault));
+        }
         return Ok(ExitCode::FAILURE);
     }
     drop(entered);
 
     let end = runtime.block_on(async {
-        let (stopper, stop) = stop::channel();
+        let (stopper, until_stop) = stop::channel();
         let scheme = if options.secure { "https" } else { "http" };
         let address = format!("{scheme}://{listener}{}", prefix(&options.urlprefix));
         let (listener, _socket_path) = listener.into_listener()?;
@@ -123,7 +126,7 @@ fn serve(
             header_time: options.header_timeout,
         });
         info!("serving hooks on {address}/{{id}}");
-        let accepting = tokio::spawn(server.run(listener, stop));
+        let accepting = tokio::spawn(server.run(listener, until_stop));
         let watching = async {
             match watcher {
                 Some(watcher) => watcher.run(&service.hooks, may_be_empty).await,
@@ -137,7 +140,7 @@ fn serve(
                 }
                 service.hooks.reload_all();
             }) => End::Signal,
-            watched = watching => watched.map(|()| End::NoHooks).context("error watching hooks files")?,
+            gone = watching => gone.map(|()| End::NoHooks).context("error watching hooks files")?,
         };
         stopper.stop(options.grace_period, signals.stop_again()).await;
         let _ = accepting.await;

@@ -58,8 +58,7 @@ pub(super) fn words_for_clap(command: &Command, words: &[OsString]) -> Result<Ve
 fn flag_of(word: &OsStr) -> Result<Option<&OsStr>, FlagError> {
     let bytes = word.as_bytes();
     let flag = match bytes {
-        [] | [b'-'] => return Ok(None),
-        [b'-', b'-'] => return Ok(None),
+        [] | [b'-'] | [b'-', b'-'] => return Ok(None),
         [b'-', b'-', flag @ ..] | [b'-', flag @ ..] => flag,
         _ => return Ok(None),
     };

@@ -135,15 +135,16 @@ fn unix_name(address: &UnixAddress) -> String {
 fn at_path(path: &Path) -> anyhow::Result<Opened> {
     let name = format!("{{unix:{}}}", path.display());
     if let Some(rest) = path.as_os_str().as_bytes().strip_prefix(b"@") {
-        let socket = UnixListener::bind_addr(&UnixAddress::from_abstract_name(rest)?).map_err(refused)?;
+        let socket = UnixListener::bind_addr(&UnixAddress::from_abstract_name(rest)?)
+            .map_err(|error| refused(&error))?;
         return Ok(Opened { socket: Bound::Unix(socket), name, path: None });
     }
     let socket = match UnixListener::bind(path) {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse && is_stale(path) => {
             std::fs::remove_file(path)?;
-            UnixListener::bind(path).map_err(refused)?
+            UnixListener::bind(path).map_err(|error| refused(&error))?
         }
-        bound => bound.map_err(refused)?,
+        bound => bound.map_err(|error| refused(&error))?,
     };
     Ok(Opened { socket: Bound::Unix(socket), name, path: Some(SocketPath(path.to_owned())) })
 }
@@ -156,13 +157,12 @@ fn is_stale(path: &Path) -> bool {
 
 fn at_port(host: &str, port: i64) -> anyhow::Result<Opened> {
     let port = u16::try_from(port).map_err(|_| anyhow::anyhow!("invalid port"))?;
-    let bare = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
-        Some(bare) => bare,
-        None => {
-            ensure!(!host.contains(':'), "too many colons in address (write an IPv6 address in brackets)");
-            host
-        }
-    };
+    let in_brackets = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    ensure!(
+        in_brackets.is_some() || !host.contains(':'),
+        "too many colons in address (write an IPv6 address in brackets)"
+    );
+    let bare = in_brackets.unwrap_or(host);
     let socket = match bare {
         // The default address takes both families, where the machine has both.
         "0.0.0.0" | "" => listen(SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port)).or_else(|error| {
@@ -173,15 +173,15 @@ fn at_port(host: &str, port: i64) -> anyhow::Result<Opened> {
         })?,
         _ => {
             let mut addresses = (bare, port).to_socket_addrs()?;
-            listen(addresses.next().context("the name has no address")?).map_err(refused)?
+            listen(addresses.next().context("the name has no address")?).map_err(|error| refused(&error))?
         }
     };
     let port = socket.local_addr()?.port();
     Ok(Opened { socket: Bound::Tcp(socket), name: format!("{host}:{port}"), path: None })
 }
 
-fn refused(error: io::Error) -> anyhow::Error {
-    anyhow::anyhow!("bind: {}", reason(&error))
+fn refused(error: &io::Error) -> anyhow::Error {
+    anyhow::anyhow!("bind: {}", reason(error))
 }
 
 fn listen(address: SocketAddr) -> io::Result<std::net::TcpListener> {

@@ -100,7 +100,7 @@ impl Hooks {
             info!("\tloaded: {}", hook.id);
             served.push(old.serve(hook));
         }
-        self.replace(path, served);
+        self.replace(path, &served);
     }
 
     /// Takes away the hooks of a file that is gone.
@@ -109,17 +109,17 @@ impl Hooks {
         let removed = table.files.iter().filter(|(file, _)| file == path).flat_map(|(_, hooks)| hooks);
         let removed: Vec<_> = removed.inspect(|served| info!("\tremoving: {}", served.hook.id)).collect();
         info!("removed {} hook(s) that were loaded from file {}", removed.len(), path.display());
-        self.replace(path, Vec::new());
+        self.replace(path, &[]);
     }
 
     fn current(&self) -> Arc<Table> {
         Arc::clone(&self.table.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn replace(&self, path: &Path, served: Vec<Arc<Served>>) {
+    fn replace(&self, path: &Path, served: &[Arc<Served>]) {
         let mut table = Table::clone(&self.current());
         for (_, hooks) in table.files.iter_mut().filter(|(file, _)| file == path) {
-            hooks.clone_from(&served);
+            *hooks = served.to_vec();
         }
         table.index();
         *self.table.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(table);

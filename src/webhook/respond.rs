@@ -133,7 +133,7 @@ impl Connection {
 
     async fn answer(self, request: axum::http::Request<Incoming>) -> Response {
         let (head, body) = request.into_parts();
-        if let Some(malformed) = self.refuse_malformed(&head) {
+        if let Some(malformed) = refuse_malformed(&head) {
             return malformed;
         }
         let path = head.uri.path();
@@ -178,16 +178,16 @@ impl Connection {
         }
         response
     }
+}
 
-    fn refuse_malformed(&self, head: &Parts) -> Option<Response> {
-        let hosts = head.headers.get_all(header::HOST).iter().count();
-        match hosts {
-            0 if head.version == Version::HTTP_11 => {
-                Some(bad_request("400 Bad Request: missing required Host header"))
-            }
-            2.. => Some(bad_request("400 Bad Request: too many Host headers")),
-            _ => None,
+/// HTTP/1.1 wants exactly one Host.
+fn refuse_malformed(head: &Parts) -> Option<Response> {
+    match head.headers.get_all(header::HOST).iter().count() {
+        0 if head.version == Version::HTTP_11 => {
+            Some(bad_request("400 Bad Request: missing required Host header"))
         }
+        2.. => Some(bad_request("400 Bad Request: too many Host headers")),
+        _ => None,
     }
 }
 

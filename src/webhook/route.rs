@@ -1,6 +1,6 @@
 //! Where a request goes by its path.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt::Write};
 
 use percent_encoding::percent_decode_str;
 
@@ -82,7 +82,9 @@ fn encoded(path: &[u8]) -> String {
             b'-' | b'_' | b'.' | b'~' | b'$' | b'&' | b'+' | b',' | b'/' | b':' | b';' | b'=' | b'@' => {
                 encoded.push(char::from(*byte));
             }
-            _ => encoded.push_str(&format!("%{byte:02X}")),
+            _ => {
+                let _ = write!(encoded, "%{byte:02X}");
+            }
         }
     }
     encoded

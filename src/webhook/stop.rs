@@ -53,7 +53,7 @@ impl Stop {
     async fn wait_for(&mut self, phase: Phase) {
         if self.phase.wait_for(|now| *now >= phase).await.is_err() {
             // Nobody leads any more: the process is at its end.
-            pending().await
+            pending::<()>().await;
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     env,
-    ffi::OsString,
+    ffi::OsStr,
     io,
     path::{Component, Path, PathBuf},
 };
@@ -34,11 +34,11 @@ pub(super) fn find(command: &str, working_directory: &str) -> Result<PathBuf, No
         check(&candidate).map_err(not_found)?;
         return Ok(candidate);
     }
-    in_path(&candidate, env::var_os("PATH").unwrap_or_default()).map_err(|why| not_found(why.to_owned()))
+    in_path(&candidate, &env::var_os("PATH").unwrap_or_default()).map_err(|why| not_found(why.to_owned()))
 }
 
-fn in_path(name: &Path, path: OsString) -> Result<PathBuf, &'static str> {
-    let found = env::split_paths(&path).map(|dir| dir.join(name)).find(|candidate| check(candidate).is_ok());
+fn in_path(name: &Path, path: &OsStr) -> Result<PathBuf, &'static str> {
+    let found = env::split_paths(path).map(|dir| dir.join(name)).find(|candidate| check(candidate).is_ok());
     match found {
         Some(found) if found.is_absolute() => Ok(found),
         Some(_) => Err("cannot run executable found relative to current directory"),

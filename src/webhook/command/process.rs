@@ -140,6 +140,27 @@ fn why_not_started(error: &io::Error, hook: &Hook, program: &Path) -> String {
     }
 }
 
+/// When and why a command is ended before it ends by itself.
+struct Ending {
+    tree: Tree,
+    why: Option<String>,
+    /// When the next step is due: the request to end, then the end.
+    due: Option<Instant>,
+}
+
+impl Ending {
+    fn ask(&mut self, why: String) {
+        self.tree.signal(Signal::TERM);
+        self.why = Some(why);
+        self.due = Some(Instant::now() + TERM_TO_KILL);
+    }
+
+    fn force(&mut self) {
+        self.tree.signal(Signal::KILL);
+        self.due = None;
+    }
+}
+
 impl Process {
     /// Takes the output as it comes until the command exits, or ends it: after `timeout`, when the client that
     /// reads along goes, when the daemon has to.
@@ -150,17 +171,13 @@ impl Process {
         stop: &mut Stop,
     ) -> io::Result<Ended> {
         let group = self.child.id().and_then(|pid| Pid::from_raw(pid.cast_signed()));
-        let mut tree = Tree::of(group.ok_or(io::ErrorKind::NotFound)?);
-        let mut by_us: Option<String> = None;
-        let mut deadline = timeout.map(|timeout| Instant::now() + timeout);
+        let mut ending = Ending {
+            tree: Tree::of(group.ok_or(io::ErrorKind::NotFound)?),
+            why: None,
+            due: timeout.map(|timeout| Instant::now() + timeout),
+        };
         let mut chunk = Vec::with_capacity(8 * 1024);
         let status = loop {
-            let ask =
-                |why: String, tree: &mut Tree, by_us: &mut Option<String>, deadline: &mut Option<Instant>| {
-                    tree.signal(Signal::TERM);
-                    *by_us = Some(why);
-                    *deadline = Some(Instant::now() + TERM_TO_KILL);
-                };
             let has_room = output.has_room();
             tokio::select! {
                 status = self.child.wait() => break status?,
@@ -173,30 +190,23 @@ impl Process {
                 },
                 passed = output.pass_on() => if passed.is_err() {
                     output.drop_client();
-                    if by_us.is_none() {
-                        ask("the client went away".to_owned(), &mut tree, &mut by_us, &mut deadline);
+                    if ending.why.is_none() {
+                        ending.ask("the client went away".to_owned());
                     }
                 },
-                () = at(deadline) => match (&by_us, timeout) {
-                    (None, Some(timeout)) => {
-                        ask(format!("command-timeout of {timeout:?}"), &mut tree, &mut by_us, &mut deadline);
-                    }
-                    _ => {
-                        tree.signal(Signal::KILL);
-                        deadline = None;
-                    }
+                () = at(ending.due) => match timeout {
+                    Some(timeout) if ending.why.is_none() => ending.ask(format!("command-timeout of {timeout:?}")),
+                    _ => ending.force(),
                 },
-                () = stop.commands_end(), if by_us.is_none() => {
-                    ask("the daemon stops".to_owned(), &mut tree, &mut by_us, &mut deadline);
-                },
+                () = stop.commands_end(), if ending.why.is_none() => ending.ask("the daemon stops".to_owned()),
             }
         };
-        if by_us.is_some() {
+        if ending.why.is_some() {
             // Its leader is gone; what of it heeded no signal goes too.
-            tree.signal(Signal::KILL);
+            ending.force();
         }
         self.take_rest(output, chunk).await;
-        Ok(Ended { status, by_us })
+        Ok(Ended { status, by_us: ending.why })
     }
 
     /// Takes what was in the pipe when the command exited. Whoever still holds it, a job left in the
