@@ -114,17 +114,12 @@ impl Setup {
         let child = self.command().stdout(Stdio::null()).stderr(stderr).spawn().unwrap();
         let mut daemon = Daemon { child, dir: self.dir, log: log.to_owned(), address: String::new() };
         let line = daemon.wait_for_line("serving hooks on ");
-        daemon.address = line.split("://").nth(1).unwrap().split('/').next().unwrap().to_owned();
+        line.split("://").nth(1).unwrap().split('/').next().unwrap().clone_into(&mut daemon.address);
         daemon
     }
 
     /// Runs it to its end, which must come by itself.
-    pub(crate) fn run(self) -> Output {
-        self.run_in_place()
-    }
-
-    /// The same, and the directory stays.
-    pub(crate) fn run_in_place(&self) -> Output {
+    pub(crate) fn run(&self) -> Output {
         let child =
             self.command().stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0).spawn().unwrap();
         let pid = Pid::from_child(&child);

@@ -105,7 +105,7 @@ fn a_command_that_cannot_be_started_is_a_failure_with_a_reason() {
 fn both_streams_come_in_their_order() {
     let script = "for i in 1 2 3 4 5 6 7 8 9; do echo out$i; echo err$i >&2; done";
     let daemon = Daemon::start(&hooks_file(&[shell("both", script, json!({}))]));
-    let expected: String = (1..10).map(|i| format!("out{i}\nerr{i}\n")).collect();
+    let expected: String = (1..10).flat_map(|i| [format!("out{i}\n"), format!("err{i}\n")]).collect();
     assert_eq!(daemon.get("/hooks/both").text(), expected);
 }
 

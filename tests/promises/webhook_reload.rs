@@ -164,7 +164,7 @@ fn without_its_last_hook_a_daemon_that_is_not_told_otherwise_ends_with_1() {
     let path = setup.dir().join("hooks.json");
     let pid = setup.dir().join("pid");
     std::thread::scope(|scope| {
-        let ended = scope.spawn(|| setup.run_in_place());
+        let ended = scope.spawn(|| setup.run());
         wait_for("the daemon's start", || pid.exists().then_some(()));
         // It is quiet: that it looks at the file can be told by what it watches.
         let number = wait_for("its number", || fs::read_to_string(&pid).ok().filter(|text| !text.is_empty()));

@@ -79,7 +79,7 @@ fn a_stale_socket_is_replaced_and_a_living_one_or_another_file_is_not() {
     assert!(String::from_utf8_lossy(&refused.stderr).to_lowercase().contains("address already in use"));
 
     let setup = Setup::new(&who()).file("sock", "mine").flags(&["-socket", "sock"]);
-    let refused = setup.run_in_place();
+    let refused = setup.run();
     assert_eq!(refused.status.code(), Some(1));
     assert_eq!(fs::read_to_string(setup.dir().join("sock")).unwrap(), "mine");
 }
@@ -103,14 +103,12 @@ fn a_socket_is_not_for_who_gives_up_privileges() {
 /// Starts the daemon as systemd would, with `passed` as descriptor 3 and on, and gives its log's path.
 fn activated(dir: &Path, passed: Vec<OwnedFd>) -> (std::process::Child, std::path::PathBuf) {
     let log = dir.join("log");
-    let mut script = String::from("export LISTEN_PID=$$;");
-    // Standard input is duplicated; sh has no other way to be handed a descriptor.
+    // Standard input is duplicated; a shell has no other way to be handed a descriptor.
     let count = passed.len();
-    for number in 0..count {
-        script += &format!("exec {}<&0;", number + 3);
-    }
-    script += &format!(
-        "export LISTEN_FDS={count} LISTEN_FDNAMES=x; exec {WEBHOOKD} -verbose -hooks hooks.json 0</dev/null"
+    let descriptors: Vec<String> = (3..3 + count).map(|number| format!("exec {number}<&0;")).collect();
+    let script = format!(
+        "{} export LISTEN_PID=$$ LISTEN_FDS={count} LISTEN_FDNAMES=x; exec {WEBHOOKD} -verbose -hooks hooks.json 0</dev/null",
+        descriptors.concat()
     );
     let mut passed = passed.into_iter();
     let child = Command::new("/bin/bash")
