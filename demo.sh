@@ -86,7 +86,7 @@ END
 }
 
 entries() { find "$home/queue" -name 'build-*' | wc -l; }
-outcomes() { cat "$home"/builds/*/result.json | grep -o '"outcome":"[a-z_]*","rc":[-0-9a-z]*' | tr '\n' ' '; }
+outcomes() { cat "$home"/builds/*/result.json 2>/dev/null | grep -o '"outcome":"[a-z_]*","rc":[-0-9a-z]*' | tr '\n' ' '; }
 is() { [[ $1 == "$2" ]]; }
 contains() { [[ $1 == *"$2"* ]]; }
 
@@ -112,12 +112,12 @@ cp -R "$checkout/hooks.json" "$checkout/scripts" "$home"
 secret=$(head -c 30 /dev/urandom | base64)
 cat >"$home/environment.sh" <<END
 SECRET='$secret'
-AMP_CI_GIT_BASE='file://$home/github'
-AMP_CI_SMTP_URL='file://$home/mail'
+AMP_CI_GIT_BASE=file://${home@Q}/github
+AMP_CI_SMTP_URL=file://${home@Q}/mail
 AMP_CI_MAIL_FROM=amp_ci@ci.example.org
 AMP_CI_MAIL_FALLBACK=operator@example.org
-AMP_CI_WORK_DIR='$home/scratch'
-AMP_DISTRIBUTE_TO='$home/packages'
+AMP_CI_WORK_DIR=${home@Q}/scratch
+AMP_DISTRIBUTE_TO=${home@Q}/packages
 END
 export AMP_CI_HOME=$home
 
@@ -195,9 +195,11 @@ expect 'and queues nothing' is "$(entries)" 2
 
 # --- 5 --------------------------------------------------------------------------------------------------------------
 
-title 'The queue: ls queue, and one of the two'
-(cd "$home/queue" && find . -name 'build-*' -printf '%f\n' | sort) | indented
-find "$home/queue" -name 'build-*' | sort | head -n 1 | xargs cat | indented
+title 'The queue: its entries, and what is in the second'
+for entry in "$home"/queue/build-*; do
+    echo "    ${entry##*/}"
+done
+indented <"$entry"
 echo
 
 # --- 6 --------------------------------------------------------------------------------------------------------------
@@ -220,6 +222,7 @@ title 'The queue afterwards, and the records in builds/'
 expect 'the queue is empty' is "$(entries)" 0
 expect 'nothing is left in the work directory' is "$(ls -A "$home/scratch")" ''
 for record in "$home"/builds/*; do
+    [[ -f $record/result.json ]] || continue
     echo
     echo "  builds/${record##*/}: $(cd "$record" && echo *)"
     indented <"$record/result.json"

@@ -55,7 +55,7 @@ AMP_CI_HOME=$PWD
 export SCRIPT_DIR=$PWD
 
 case ${SECRET-} in
-'') fail "no SECRET: copy environment.sh-sample to $environment and set the secret that GitHub signs with" ;;
+'') fail "SECRET is empty: set what GitHub signs with in $environment (environment.sh-sample shows how)" ;;
 'Your secret') fail "SECRET is still the sample's: set one of your own in $environment (head -c 32 /dev/urandom | base64)" ;;
 esac
 
