@@ -79,7 +79,7 @@ fn its_words(path: &Path) -> io::Result<String> {
 
 /// The operator hears once of each entry that the engine failed; the committer only when it is given up.
 pub fn tell_fallback(ci: &Ci, record: &Record, entry: &Claimed, why: &str) -> io::Result<()> {
-    let running = record.running();
+    let running = record.running()?;
     if running.as_ref().is_some_and(|running| running.engine_failed) {
         return Ok(());
     }

@@ -29,6 +29,9 @@ use crate::queue::{Claimed, EntryId};
 /// So often a build may take `build` down with it, or come to no verdict, before it is given up.
 pub const TRIES: u32 = 3;
 
+/// What the record's disk or our descriptors do not allow.
+const RECORD: &str = "a build cannot be recorded";
+
 /// What became of a claimed entry.
 #[derive(Debug)]
 pub enum Done {
@@ -64,8 +67,11 @@ struct Tried {
 /// Runs one claimed entry to its end.
 pub fn run(ci: &Ci, entry: &Claimed) -> Done {
     let record = Record::of(&ci.home, &entry.id);
-    let before = record.tries();
-    let done = try_once(ci, &record, entry, before + 1).and_then(|tried| conclude(ci, &record, entry, tried));
+    let mut before = None;
+    let done = record.running().map_err(Fault::at(RECORD)).and_then(|running| {
+        before = running;
+        conclude(ci, &record, entry, try_once(ci, &record, entry, before.as_ref())?)
+    });
     if record.is_final() {
         // The word is said; if it is not known to be durable, or not told yet, the next build finishes from there.
         return done.unwrap_or_else(Done::Fault);
@@ -73,10 +79,14 @@ pub fn run(ci: &Ci, entry: &Claimed) -> Done {
     // Neither being stopped nor a fault of the machine costs a try.
     let counted = match done {
         Ok(Done::NoVerdict) => record.set_waiting(),
-        _ => record.take_back(before),
+        _ => record.take_back(before.as_ref()),
     };
     if let Err(error) = counted {
         tracing::warn!("{error}: this try will be counted");
+    }
+    if done.is_err() {
+        // On a full disk it is in the way of the next push.
+        let _ = fs_err::remove_file(record.output());
     }
     if let Err(error) = put_back(ci, entry) {
         tracing::error!("{error}: the next build puts it back");
@@ -116,9 +126,9 @@ fn put_back(ci: &Ci, entry: &Claimed) -> io::Result<()> {
     Ok(())
 }
 
-/// The try of this number: composes the script and runs it, unless there is nothing to run.
-fn try_once(ci: &Ci, record: &Record, entry: &Claimed, attempt: u32) -> Result<Tried, Fault> {
-    const RECORD: &str = "a build cannot be recorded";
+/// The next try: composes the script and runs it, unless there is nothing to run.
+fn try_once(ci: &Ci, record: &Record, entry: &Claimed, before: Option<&Try>) -> Result<Tried, Fault> {
+    let attempt = before.map_or(0, |before| before.attempt) + 1;
     let Claimed { id, request, bytes } = entry;
     let (clock, started) = (Instant::now(), Timestamp::now());
     record.begin(bytes).map_err(Fault::at(RECORD))?;
@@ -142,7 +152,7 @@ fn try_once(ci: &Ci, record: &Record, entry: &Claimed, attempt: u32) -> Result<T
         script_pid: None,
         started,
         workspace: workspace.path().to_path_buf(),
-        engine_failed: record.running().is_some_and(|before| before.engine_failed),
+        engine_failed: before.is_some_and(|before| before.engine_failed),
     };
     let task =
         Task { ci, record, entry, workspace: workspace.path(), variables: &variables, running: &running };

@@ -134,14 +134,12 @@ impl Record {
         self.dir.join("result.json").symlink_metadata().is_ok()
     }
 
-    /// The try that runs, or ran when `build` died. One that cannot be read counts as none.
-    pub fn running(&self) -> Option<Try> {
-        self.read("running.json").ok().flatten()
-    }
-
-    /// How many tries have begun and were not taken back.
-    pub fn tries(&self) -> u32 {
-        self.running().map_or(0, |running| running.attempt)
+    /// The try that runs, or ran when `build` died. One that is no such text counts as none.
+    pub fn running(&self) -> io::Result<Option<Try>> {
+        match self.read("running.json") {
+            Err(error) if error.kind() == ErrorKind::InvalidData => Ok(None),
+            running => running,
+        }
     }
 
     /// Writes down that a try begins, or what has become known of it. Not synced: it is there for whoever
@@ -152,24 +150,18 @@ impl Record {
 
     /// No try runs any more, but those that were made still count.
     pub fn set_waiting(&self) -> io::Result<()> {
-        match self.running() {
+        match self.running()? {
             Some(running) => self.set_running(&Try { script_pid: None, ..running }),
             None => Ok(()),
         }
     }
 
-    /// The try that has just been made, if it got so far as to be counted, does not count.
-    pub fn take_back(&self, tries_before: u32) -> io::Result<()> {
-        match self.running() {
-            Some(running) if running.attempt > tries_before => {
-                let before = Try { attempt: tries_before, script_pid: None, ..running };
-                if tries_before > 0 && self.set_running(&before).is_ok() {
-                    return Ok(());
-                }
-                // On a full disk a file can still be removed: rather a try too many than one too few.
-                self.clear_running()
-            }
-            _ => Ok(()),
+    /// The try that has just been made, if it got so far as to be counted, does not count: as it was before.
+    pub fn take_back(&self, before: Option<&Try>) -> io::Result<()> {
+        match before {
+            Some(before) if self.set_running(before).is_ok() => Ok(()),
+            // Without space and descriptors a file can still be removed: rather a try too many than one too few.
+            _ => self.clear_running(),
         }
     }
 

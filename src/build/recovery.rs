@@ -8,7 +8,7 @@ use super::{
     drain::Ci,
     one_build::{self, TRIES},
     outcome::Verdict,
-    record::{BuildResult, Record},
+    record::{BuildResult, Record, Try},
     settings::host_name,
     tree::Tree,
     trouble::Fault,
@@ -57,7 +57,8 @@ fn unclaimed(ci: &Ci, listing: &Listing) -> io::Result<Vec<EntryId>> {
         .filter_map(|entry| EntryId::parse(entry.file_name().to_str()?))
         .filter(|id| {
             let record = Record::of(&ci.home, id);
-            record.running().is_some_and(|running| running.script_pid.is_some())
+            // Held by mv, a request that waits to be tried again has no script; what cannot be read is no such thing.
+            !matches!(record.running(), Ok(None | Some(Try { script_pid: None, .. })))
                 && !record.is_final()
                 && listing.waiting.binary_search(id).is_err()
                 && listing.claimed.binary_search(id).is_err()
@@ -79,7 +80,8 @@ fn recover_one(ci: &Ci, id: &EntryId) -> io::Result<()> {
         }
         Err(error) => return Err(error),
     }
-    let tries = record.tries();
+    let running = record.running()?;
+    let tries = running.as_ref().map_or(0, |running| running.attempt);
     let entry = match ci.drain.look_at_claimed(id)? {
         Look::Request(request, bytes) => Claimed { id: id.clone(), request, bytes },
         Look::Gone => Claimed { id: id.clone(), request: record.request()?, bytes: record.request_bytes()? },
@@ -89,7 +91,7 @@ fn recover_one(ci: &Ci, id: &EntryId) -> io::Result<()> {
     };
     if tries >= TRIES {
         let reason = format!("build died {tries} times while this ran, and it is not tried again");
-        let started = record.running().map_or_else(Timestamp::now, |running| running.started);
+        let started = running.map_or_else(Timestamp::now, |running| running.started);
         let result = BuildResult::new(&Verdict::Error(reason), started, 0.0, tries, host_name());
         record.commit(&result)?;
         return one_build::finish(ci, &record, &entry, &result).map(|_| ()).map_err(|fault| fault.error);

@@ -182,7 +182,27 @@ impl Installation {
     pub fn start_build(&self, threads: usize) -> Running {
         let mut command = self.command("build");
         command.args(["--threads", &threads.to_string()]).stdout(Stdio::null()).stderr(Stdio::null());
-        Running(command.spawn().unwrap())
+        Running::start(&mut command)
+    }
+
+    /// Runs `build` to its end, within a deadline: exit code, or minus the signal.
+    pub fn build_to_its_end(&self, threads: usize) -> i32 {
+        self.start_build(threads).wait()
+    }
+
+    /// Processes, zombies apart, whose command line names this installation: its scripts, and whatever a chunk
+    /// has given a name below its home.
+    pub fn living(&self) -> Vec<String> {
+        let home = self.home().display().to_string();
+        processes(|line| line.contains(&home))
+    }
+
+    /// Nothing waits or is claimed, no process and no workspace is left, no letter unsent.
+    pub fn assert_all_over(&self) {
+        assert_eq!(self.entries(), [""; 0], "nothing waits; build.log:\n{}", self.log());
+        assert_eq!(self.living(), [""; 0], "no process is left");
+        assert_eq!(names(&self.path("work")), [""; 0], "no workspace is left");
+        assert_eq!(names(&self.path("outbox")), [""; 0], "no letter is left");
     }
 
     /// The names of all files directly in `queue/` that are entries, waiting or claimed, sorted.
@@ -257,10 +277,14 @@ impl Record {
     }
 }
 
-/// A `build` that runs; killed when dropped.
+/// A program that runs; killed when dropped.
 pub struct Running(Child);
 
 impl Running {
+    pub fn start(command: &mut Command) -> Self {
+        Self(command.spawn().unwrap())
+    }
+
     pub fn pid(&self) -> i32 {
         self.0.id().cast_signed()
     }
@@ -290,6 +314,24 @@ impl Drop for Running {
 
 fn code(status: ExitStatus) -> i32 {
     status.code().or_else(|| status.signal().map(|signal| -signal)).unwrap()
+}
+
+/// Says that a test is skipped and why; fails instead where `variable` says that it may not be.
+pub fn skip(variable: &str, why: &str) {
+    assert!(std::env::var_os(variable).is_none(), "{variable} is set, but {why}");
+    eprintln!("skipped: {why}");
+}
+
+/// The command lines of the processes, zombies apart, for which `is_meant` holds, with their numbers.
+pub fn processes(is_meant: impl Fn(&str) -> bool) -> Vec<String> {
+    let line = |pid: &str| fs::read(format!("/proc/{pid}/cmdline")).ok();
+    names(Path::new("/proc"))
+        .into_iter()
+        .filter(|name| name.bytes().all(|b| b.is_ascii_digit()))
+        .filter_map(|pid| Some((String::from_utf8_lossy(&line(&pid)?).replace('\0', " "), pid)))
+        .filter(|(line, _)| is_meant(line))
+        .map(|(line, pid)| format!("{pid} {line}"))
+        .collect()
 }
 
 /// Names in a directory, sorted; none if it is not there.

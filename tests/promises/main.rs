@@ -1,9 +1,10 @@
 //! The promises of amp_ci, kept on real processes, bash, git, sockets and SMTP: one program, a file per promise.
-// Whoever unwraps here ends a test where it stands.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(clippy::case_sensitive_file_extension_comparisons, reason = "our own names")]
 
 mod daemon;
 mod installation;
+mod machine;
 mod one_push;
 mod rooms;
 mod shipped_chunks;
@@ -17,3 +18,4 @@ mod webhook_reload;
 mod webhook_signals;
 mod webhook_sockets;
 mod webhook_tls;
+mod whole_tree;
