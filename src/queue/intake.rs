@@ -23,6 +23,15 @@ use crate::{durable::NEW_PREFIX, home::Home};
 /// of the directory. Names are given and entries appear under the same lock, so a drain never sees an
 /// entry before an earlier one.
 pub fn put(home: &Home, request: &BuildRequest) -> io::Result<EntryId> {
+    loop {
+        match put_once(home, request) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            done => return done,
+        }
+    }
+}
+
+fn put_once(home: &Home, request: &BuildRequest) -> io::Result<EntryId> {
     let queue = home.queue();
     let mut new = tempfile::Builder::new()
         .prefix(NEW_PREFIX)

@@ -202,7 +202,9 @@ impl Installation {
         assert_eq!(self.entries(), [""; 0], "nothing waits; build.log:\n{}", self.log());
         assert_eq!(self.living(), [""; 0], "no process is left");
         assert_eq!(names(&self.path("work")), [""; 0], "no workspace is left");
-        assert_eq!(names(&self.path("outbox")), [""; 0], "no letter is left");
+        // What a writer that died left under a temporary name goes after an hour.
+        let letters = names(&self.path("outbox")).into_iter().filter(|name| !name.starts_with(".new-"));
+        assert_eq!(letters.collect::<Vec<_>>(), [""; 0], "no letter is left");
     }
 
     /// The names of all files directly in `queue/` that are entries, waiting or claimed, sorted.
