@@ -61,9 +61,18 @@ class Home:
             }
             (self.queue / f"build-{FIRST + n}.000000000").write_text(json.dumps(request))
 
-    def queue_build(self):
+    def queue_build(self, branch="main"):
         """The command for one durable entry."""
-        return [PROGRAMS / "queue_build", "amp_mgms", "refs/heads/main", COMMIT, "bdwheele", "bdwheele@example.org"]
+        return [
+            PROGRAMS / "queue_build",
+            "--home",
+            self.dir,
+            "amp_mgms",
+            f"refs/heads/{branch}",
+            COMMIT,
+            "bdwheele",
+            "bdwheele@example.org",
+        ]
 
     def build(self, threads=2):
         """Starts `build`."""

@@ -3,46 +3,51 @@
 import os
 import subprocess
 
-from home import WORK, Home, remove
-from machine import alternate, reap, timed, until
+from home import HOMES, Home, fresh
+from machine import alternate, timed
 from table import Line, Target
 
 
 def measure(rounds, quick):
     count = 200 if quick else 1000
-    script = composed_script()
+    script, empty = HOMES / "build.sh", HOMES / "empty.sh"
+    script.write_bytes(composed_script())
+    empty.write_text("")
 
     def ours():
         home = Home("drain")
         home.entries(count)
-        used = timed(lambda: home.build().wait())
-        assert home.finished() == min(count, 500), "not all builds have a record"
-        return used
+        return timed(lambda: home.build().wait())
 
-    def xargs():
-        command = f"seq {count} | xargs -P2 -I{{}} bash {script} > /dev/null 2>&1"
-        return timed(lambda: subprocess.run(["bash", "-c", command], check=True))
+    def shell(command):
+        return timed(lambda: subprocess.run(["bash", "-c", f"seq {count} | {command} > /dev/null 2>&1"], check=True))
 
-    def parallel():
-        results = WORK / "parallel"
-        remove(results)
-        command = f"seq {count} | parallel -j2 --results {results} bash {script} '#' {{}} > /dev/null 2>&1"
-        return timed(lambda: subprocess.run(["bash", "-c", command], check=True))
-
-    took = alternate(rounds, {"ours": ours, "limit": xargs, "tsp": lambda: task_spooler(count, script), "parallel": parallel})
+    took = alternate(
+        rounds,
+        {
+            "ours": ours,
+            "xargs": lambda: shell(f"xargs -P2 -I{{}} bash {script} {{}}"),
+            "empty": lambda: shell(f"xargs -P2 -I{{}} bash {empty} {{}}"),
+            "task-spooler": lambda: task_spooler(count, script),
+            "GNU parallel": lambda: shell(f"parallel -j2 --results {fresh('parallel')} bash {script}"),
+        },
+    )
     lines = []
     for figure, name in (("wall", "wall"), ("cpu", "CPU")):
         each = {side: took[side][figure] / count * 1e3 for side in took}
-        for peer, peer_name in (("tsp", "task-spooler"), ("parallel", "GNU parallel")):
+        for peer, limit, limit_is, target in (
+            ("task-spooler", "xargs", "xargs -P2 bash", Target("<=", 2.5, "limit")),
+            ("GNU parallel", "empty", "xargs -P2 bash, an empty script", None),
+        ):
             lines.append(
                 Line(
                     f"drain of {count:,} builds, {name} per build",
                     "ms",
                     each["ours"],
                     each[peer],
-                    each["limit"],
-                    (Target("<=", 1, "peer"), Target("<=", 2.5, "limit")),
-                    f"{peer_name}; xargs -P2 bash",
+                    each[limit],
+                    (Target("<=", 1, "peer"), *([target] if target else [])),
+                    f"{peer}; {limit_is}",
                 )
             )
     return lines
@@ -50,20 +55,16 @@ def measure(rounds, quick):
 
 def composed_script():
     """The very script that a build runs, from its record."""
-    home = Home("drain")
+    home = Home("script")
     home.entries(1)
     home.build().wait()
-    script = WORK / "build.sh"
-    [record] = (home.dir / "builds").glob("*/build.sh")
-    script.write_bytes(record.read_bytes())
-    return script
+    [script] = (home.dir / "builds").glob("*/build.sh")
+    return script.read_bytes()
 
 
 def task_spooler(count, script):
-    """All are queued behind one that waits; measured from its end, as our queue is filled beforehand too."""
-    dir = WORK / "tsp"
-    remove(dir)
-    dir.mkdir()
+    """All are queued behind one that waits, and measured from its end: our queue is filled beforehand too."""
+    dir = fresh("task-spooler")
     environment = {
         **os.environ,
         "TS_SOCKET": str(dir / "socket"),
@@ -73,18 +74,16 @@ def task_spooler(count, script):
     }
 
     def tsp(*arguments):
-        return subprocess.run(["tsp", *arguments], env=environment, check=True, stdout=subprocess.PIPE).stdout
-
-    go = dir / "go"
-    tsp("-S", "1")
-    tsp("bash", "-c", f"until [ -e {go} ]; do sleep 0.01; done")
-    for _ in range(count):
-        last = tsp("bash", str(script)).decode().strip()
+        return subprocess.run(["tsp", *arguments], env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout
 
     def run():
         go.touch()
         tsp("-S", "2")
         tsp("-w", last)
+        tsp("-K")
 
-    used = timed_until_gone(run, tsp)
-    return used
+    go = dir / "go"
+    tsp("bash", "-c", f"until [ -e {go} ]; do sleep 0.01; done")
+    for _ in range(count):
+        last = tsp("bash", str(script)).strip()
+    return timed(run)

@@ -15,14 +15,13 @@ def measure(rounds, quick):
     script.write_text((BENCH / "original" / "queue_build.py").read_text())
 
     spawn, put = WORK / "spawn", WORK / "put"
-    arguments = home.queue_build()
-    python = ["/usr/bin/python3", script, *arguments[1:]]
-    arguments[1:1] = ["--home", home.dir]
+    queue_build = home.queue_build()
+    python = ["/usr/bin/python3", script, *queue_build[-5:]]
     took = alternate(
         rounds,
         {
             "alone": lambda: {"each": number([put, plain, count])},
-            "ours": lambda: {"each": number([spawn, count, *arguments])},
+            "ours": lambda: {"each": number([spawn, count, *queue_build])},
             "peer": lambda: {"each": number([spawn, count // 5, *python])},
             "limit": lambda: {"each": number([spawn, count, put, plain, 1])},
         },

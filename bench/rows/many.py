@@ -1,0 +1,41 @@
+"""Many builds at once, all asleep: what each costs `build` itself."""
+
+import signal
+import time
+
+from home import Home
+from machine import cpu_of, memory_of, until
+from table import Line, Target
+
+IDLE = 2
+
+
+def measure(rounds, quick):
+    one, _ = asleep(1)
+    memory, cpu = asleep(500)
+    return [
+        Line("500 builds asleep: memory of build for each", "kB", (memory - one) / 499 * 1e3, targets=(Target("<=", 100),)),
+        Line("500 builds asleep: CPU of build", "ms/s", cpu * 1e3, targets=(Target("<=", 1),)),
+    ]
+
+
+def asleep(count):
+    """Memory (MB) and CPU (seconds per second) of `build` while so many builds sleep."""
+    home = Home("many", build_packages="exec sleep 1000")
+    home.entries(count, repositories=count)
+    build = home.build(threads=count)
+    until(lambda: all_asleep(home, count))
+    # What came with the last ones.
+    time.sleep(0.5)
+    before = cpu_of(build.pid)
+    time.sleep(IDLE)
+    figures = memory_of(build.pid, "VmRSS"), (cpu_of(build.pid) - before) / IDLE
+    build.send_signal(signal.SIGTERM)
+    build.wait()
+    return figures
+
+
+def all_asleep(home, count):
+    logs = list((home.dir / "builds").glob("*/output.log"))
+    time.sleep(0.05)
+    return len(logs) == count and all("exec sleep" in log.read_text() for log in logs)
