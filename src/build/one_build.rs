@@ -131,7 +131,7 @@ fn try_once(ci: &Ci, record: &Record, entry: &Claimed, before: Option<&Try>) -> 
     let attempt = before.map_or(0, |before| before.attempt) + 1;
     let Claimed { id, request, bytes } = entry;
     let (clock, started) = (Instant::now(), Timestamp::now());
-    record.begin(bytes).map_err(Fault::at(RECORD))?;
+    record.begin(&ci.drain.path_of_claimed(id), bytes).map_err(Fault::at(RECORD))?;
     let tried = |ran| Ok(Tried { ran, started, took: clock.elapsed(), attempt });
 
     let variables = script::variables(id, request, &ci.settings.git_base);

@@ -105,10 +105,13 @@ impl Record {
         self.dir.join("output.log")
     }
 
-    /// The first thing on record: the entry, byte for byte.
-    pub fn begin(&self, request: &[u8]) -> io::Result<()> {
+    /// The first thing on record: the entry, byte for byte. A second name of the claimed file, which is on the
+    /// disk already, needs neither a new inode nor an fsync; where there can be none, or one is there from an
+    /// earlier try, a copy.
+    pub fn begin(&self, claimed: &Path, bytes: &[u8]) -> io::Result<()> {
         fs_err::create_dir_all(&self.dir)?;
-        durable::replace(&self.dir.join("request.json"), request, 0o666)
+        let request = self.dir.join("request.json");
+        fs_err::hard_link(claimed, &request).or_else(|_| durable::replace(&request, bytes, 0o666))
     }
 
     /// What was asked, byte for byte.

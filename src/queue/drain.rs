@@ -145,9 +145,14 @@ impl Drain {
         look_at(&self.dir.join(id.waiting()))
     }
 
+    /// Where a claimed entry is.
+    pub fn path_of_claimed(&self, id: &EntryId) -> PathBuf {
+        self.dir.join(id.claimed())
+    }
+
     /// Looks at a claimed entry.
     pub fn look_at_claimed(&self, id: &EntryId) -> io::Result<Look> {
-        look_at(&self.dir.join(id.claimed()))
+        look_at(&self.path_of_claimed(id))
     }
 
     /// Claims a waiting entry by renaming it; false if it is gone, or if its name is claimed already (the
