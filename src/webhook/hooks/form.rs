@@ -2,6 +2,9 @@
 
 use std::borrow::Cow;
 
+/// A body with more fields than this is refused: each costs a multiple of its text.
+const MAX_FIELDS: usize = 10_000;
+
 /// A name and its value, decoded.
 pub(super) type Pair<'t> = (Cow<'t, [u8]>, Cow<'t, [u8]>);
 
@@ -12,10 +15,18 @@ pub(super) enum FormError {
     Semicolon,
     #[error("invalid URL escape {0:?}")]
     Escape(String),
+    #[error("more than {MAX_FIELDS} fields")]
+    TooManyFields,
+}
+
+/// The fields of a body: all can be decoded, or none counts.
+pub(super) fn fields(body: &[u8]) -> Result<Vec<Pair<'_>>, FormError> {
+    let fields: Vec<_> = pairs(body).take(MAX_FIELDS + 1).collect::<Result<_, _>>()?;
+    if fields.len() > MAX_FIELDS { Err(FormError::TooManyFields) } else { Ok(fields) }
 }
 
 /// All pairs, in order; each is decoded or an error of its own.
-pub(super) fn pairs(text: &[u8]) -> impl Iterator<Item = Result<Pair<'_>, FormError>> {
+fn pairs(text: &[u8]) -> impl Iterator<Item = Result<Pair<'_>, FormError>> {
     text.split(|byte| *byte == b'&').filter(|part| !part.is_empty()).map(|part| {
         if part.contains(&b';') {
             return Err(FormError::Semicolon);
@@ -58,7 +69,7 @@ fn decode(text: &[u8]) -> Result<Cow<'_, [u8]>, FormError> {
 
 #[cfg(test)]
 mod tests {
-    use super::{FormError, pairs};
+    use super::{FormError, fields, pairs};
 
     #[test]
     fn pairs_are_decoded_in_order() {
@@ -76,6 +87,13 @@ mod tests {
         for ((name, value), (wanted_name, wanted_value)) in pairs.iter().zip(expected) {
             assert_eq!((&**name, &**value), (wanted_name, wanted_value));
         }
+    }
+
+    #[test]
+    fn a_body_has_a_bounded_number_of_fields() {
+        let body = "a&".repeat(10_000);
+        assert_eq!(fields(body.as_bytes()).map(|fields| fields.len()), Ok(10_000));
+        assert_eq!(fields(format!("{body}a").as_bytes()), Err(FormError::TooManyFields));
     }
 
     #[test]

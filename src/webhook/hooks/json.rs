@@ -6,6 +6,8 @@ use std::borrow::Cow;
 use super::document::{Kind, Node, close};
 
 const MAX_DEPTH: usize = 10_000;
+/// A value costs a multiple of its text; the largest body that GitHub sends has a third of this.
+const MAX_NODES: usize = 5_000_000;
 
 /// What is wrong, in the peer's words: they show in the log.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -75,6 +77,9 @@ impl Parser<'_> {
             return Err(JsonError("EOF".to_owned()));
         }
         loop {
+            if self.nodes.len() > MAX_NODES {
+                return Err(JsonError(format!("more than {MAX_NODES} values")));
+            }
             self.value()?;
             if self.find_next_value()? {
                 return Ok(());

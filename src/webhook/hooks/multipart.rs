@@ -7,6 +7,9 @@ use std::borrow::Cow;
 
 use super::media_type::MediaType;
 
+/// More parts than this are refused, as the peer does.
+const MAX_PARTS: usize = 1000;
+
 /// A part with a name.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Part<'b> {
@@ -31,6 +34,8 @@ pub(super) enum MultipartError {
     Truncated,
     #[error("malformed MIME header: missing colon: {0:?}")]
     Header(String),
+    #[error("multipart: message too large")]
+    TooManyParts,
     #[error("multipart: expecting a new Part; got line {0:?}")]
     Line(String),
 }
@@ -49,7 +54,11 @@ pub(super) fn parse<'b>(content_type: &str, body: &'b [u8]) -> Result<Vec<Part<'
         return Ok(Vec::new());
     }
     let mut parts = Vec::new();
-    while let Some(head) = reader.head()? {
+    for n in 0.. {
+        let Some(head) = reader.head()? else { break };
+        if n == MAX_PARTS {
+            return Err(MultipartError::TooManyParts);
+        }
         let content = reader.content()?;
         parts.extend(part(&head, content));
         if !reader.boundary()? {

@@ -99,17 +99,16 @@ fn json_problem(text: &[u8], error: &json::JsonError) -> String {
 
 /// The fields, or the JSON in the one that the hook names as `payload-form-field`.
 fn form_payload(request: &Request) -> Result<Document, String> {
-    let pairs: Vec<_> = form::pairs(&request.body)
-        .collect::<Result<_, _>>()
-        .map_err(|error| format!("error parsing form payload {error}"))?;
+    let fields =
+        form::fields(&request.body).map_err(|error| format!("error parsing form payload {error}"))?;
     let field = request.form_field.as_bytes();
     if !field.is_empty()
-        && let Some((_, text)) = pairs.iter().find(|(name, _)| **name == *field)
+        && let Some((_, text)) = fields.iter().find(|(name, _)| **name == *field)
     {
         let nodes = json::parse_payload(text).map_err(|error| json_problem(text, &error))?;
         return Ok(Document::new(text.to_vec(), nodes));
     }
-    Ok(Builder::object(pairs))
+    Ok(Builder::object(fields))
 }
 
 /// The first value of each name, then the first file of each name that is, or shall be taken for, JSON.

@@ -16,7 +16,8 @@ use super::{
     yaml::{Node, Value, scalar_text},
 };
 
-const HOOK: &[&str] = &[
+/// The names of all properties of a hook.
+pub(super) const HOOK: &[&str] = &[
     "id",
     "execute-command",
     "command-working-directory",

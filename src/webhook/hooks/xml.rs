@@ -11,7 +11,7 @@ use quick_xml::{
 use super::document::{Builder, Document, Kind};
 
 /// An element costs a multiple of its text; more than this many are refused.
-const MAX_ELEMENTS: usize = 1_000_000;
+const MAX_ELEMENTS: usize = 200_000;
 
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum XmlError {

@@ -200,6 +200,32 @@ fn what_is_odd_is_a_warning() {
     assert_eq!(warnings("- {ID: a, Execute-Command: x, Trigger-Rule: {MATCH: {TYPE: value}}}"), [""; 0]);
 }
 
+/// Every property is in the reference, and every example in it loads without a complaint.
+#[test]
+fn the_reference_is_whole_and_its_examples_load() {
+    let reference = include_str!("../../../../docs/hooks.md");
+    for property in crate::webhook::hooks::properties::HOOK {
+        assert!(reference.contains(&format!("| `{property}`")), "{property} is not in docs/hooks.md");
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("hooks");
+    // Without the variables the secrets in the examples would be empty.
+    let reference =
+        reference.replace("getenv \"SECRET\"", "\"s\"").replace("getenv \"GITLAB_TOKEN\"", "\"t\"");
+    let blocks: Vec<&str> = reference.split("```").skip(1).step_by(2).collect();
+    let files =
+        blocks.iter().filter_map(|block| block.strip_prefix("yaml").or(block.strip_prefix("json\n[")));
+    let mut count = 0;
+    for file in files {
+        let bracket = if file.starts_with('\n') && !file.trim_start().starts_with('-') { "[" } else { "" };
+        std::fs::write(&path, format!("{bracket}{file}")).unwrap();
+        let loaded = file::load(&path, true).unwrap_or_else(|error| panic!("{error}\n{file}"));
+        assert_eq!((loaded.hooks.len(), loaded.warnings), (1, vec![]), "{file}");
+        count += 1;
+    }
+    assert!(count >= 8, "only {count} examples were found");
+}
+
 #[test]
 fn a_file_is_read_and_expanded_from_disk() {
     let directory = tempfile::tempdir().unwrap();

@@ -129,6 +129,22 @@ fn no_depth_exhausts_the_stack() {
 }
 
 #[test]
+fn what_costs_a_multiple_of_its_text_is_bounded() {
+    let line = |ask: super::Ask| {
+        let lines = ask.decide(&passing(&[], "")).lines;
+        texts(&lines).last().map(|line| (*line).to_owned()).unwrap_or_default()
+    };
+    let list = format!("[{}1]", "1,".repeat(5_000_000));
+    assert_eq!(line(post(list)), "error parsing JSON array payload more than 5000000 values");
+    let xml = format!("<a>{}</a>", "<b/>".repeat(200_000));
+    assert!(line(post(xml).content_type("text/xml")).ends_with("more than 200000 elements"));
+    let parts = |count: usize| multipart(&vec![("form-data; name=a", ""); count]);
+    assert_eq!(line(post(parts(1000)).content_type(MULTIPART)), "found multipart form value \"a\"");
+    let broken = "error parsing multipart form: multipart: message too large";
+    assert_eq!(line(post(parts(1001)).content_type(MULTIPART)), broken);
+}
+
+#[test]
 fn forms_are_objects_of_first_values() {
     let form = "application/x-www-form-urlencoded; charset=utf-8";
     for (body, payload) in [
