@@ -2,6 +2,7 @@
 
 mod crash_points;
 mod daemon;
+mod github;
 mod installation;
 mod machine;
 mod one_push;
