@@ -7,10 +7,11 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, Command, Output},
     thread,
-    time::{Duration, Instant},
 };
 
 use tempfile::TempDir;
+
+use crate::installation::wait_until;
 
 /// A checkout with the shell scripts as they are and the programs under test in `bin/`.
 struct Checkout(TempDir);
@@ -226,12 +227,11 @@ fn a_port_that_is_taken_is_an_error_that_names_it() {
 fn in_the_foreground_the_script_becomes_the_daemon() {
     let checkout = Checkout::new();
     let mut foreground = checkout.start().arg("--foreground").spawn().unwrap();
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while checkout.pid() != Some(foreground.id()) {
+    wait_until("it serves", || {
         assert!(foreground.try_wait().unwrap().is_none(), "it ended");
-        assert!(Instant::now() < deadline, "no pid file with its number");
-        thread::sleep(Duration::from_millis(10));
-    }
+        fs::read_to_string(checkout.file("webhook.log")).is_ok_and(|log| log.contains("serving hooks on"))
+    });
+    assert_eq!(checkout.pid(), Some(foreground.id()));
     assert_eq!(program(foreground.id()).as_deref(), Some("webhookd"));
     assert_exit(&checkout.stop(), 0);
     assert_eq!(foreground.wait().unwrap().code(), Some(0));
