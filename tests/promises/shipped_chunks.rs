@@ -80,19 +80,15 @@ impl Forge {
         }
         ci
     }
+}
 
-    /// What comes of a push to `git_ref` of `amp_mgms`.
-    fn build(&self, ci: &Installation, git_ref: &str, commit: &str) -> Record {
-        self.build_of("amp_mgms", ci, git_ref, commit)
-    }
-
-    fn build_of(&self, repository: &str, ci: &Installation, git_ref: &str, commit: &str) -> Record {
-        let mut push = Push::to(repository, "main").git_ref(git_ref);
-        push.commit = commit.to_string();
-        let id = ci.push(&push);
-        ci.build(1);
-        ci.records().into_iter().find(|record| record.id == id).expect("a record")
-    }
+/// What comes of a push.
+fn build(ci: &Installation, repository: &str, git_ref: &str, commit: &str) -> Record {
+    let mut push = Push::to(repository, "main").git_ref(git_ref);
+    push.commit = commit.to_string();
+    let id = ci.push(&push);
+    ci.build(1);
+    ci.records().into_iter().find(|record| record.id == id).expect("a record")
 }
 
 #[track_caller]
@@ -108,7 +104,7 @@ fn bootstrap_builds_exactly_the_pushed_commit_not_the_newest() {
     let first = forge.commit("amp_mgms", &[("content", "first")]);
     forge.commit("amp_mgms", &[("content", "second")]);
     let ci = forge.installation();
-    let record = forge.build(&ci, "refs/heads/main", &first);
+    let record = build(&ci, "amp_mgms", "refs/heads/main", &first);
     assert_built(&record, "first");
     assert!(record.output().contains("\namp_devel.py got: build amp_mgms\n"), "{}", record.output());
 }
@@ -121,7 +117,7 @@ fn a_commit_that_a_force_push_took_off_every_branch_is_fetched_by_its_hash() {
     forge.git("amp_mgms", &["reset", "--quiet", "--hard", "HEAD~1"]);
     forge.commit("amp_mgms", &[("content", "in its place")]);
     let ci = forge.installation();
-    assert_built(&forge.build(&ci, "refs/heads/main", &replaced), "replaced");
+    assert_built(&build(&ci, "amp_mgms", "refs/heads/main", &replaced), "replaced");
 }
 
 #[test]
@@ -129,7 +125,7 @@ fn a_commit_that_the_server_does_not_have_fails_the_build() {
     let forge = Forge::new();
     forge.commit("amp_mgms", &[("content", "first")]);
     let ci = forge.installation();
-    let record = forge.build(&ci, "refs/heads/main", &"1".repeat(40));
+    let record = build(&ci, "amp_mgms", "refs/heads/main", &"1".repeat(40));
     assert_eq!(record.outcome(), "failed");
     assert!(record.output().contains("is on no branch any more"), "{}", record.output());
     assert!(!record.output().contains("amp_devel.py got"), "{}", record.output());
@@ -146,7 +142,7 @@ fn submodules_are_those_of_the_commit() {
     forge.commit("common", &[("content", "now")]);
     let ci = forge.installation();
     ci.chunk("distribute_main", "echo \"submodule: $(cat amp_mgms/common/content)\"");
-    let record = forge.build(&ci, "refs/heads/main", &commit);
+    let record = build(&ci, "amp_mgms", "refs/heads/main", &commit);
     assert!(record.output().contains("\nsubmodule: then\n"), "{}", record.output());
 }
 
@@ -156,7 +152,7 @@ fn amp_bootstrap_itself_can_be_built() {
     let commit = forge.commit("amp_bootstrap", &[("content", "of bootstrap")]);
     forge.commit("amp_bootstrap", &[("content", "later")]);
     let ci = forge.installation();
-    let record = forge.build_of("amp_bootstrap", &ci, "refs/heads/main", &commit);
+    let record = build(&ci, "amp_bootstrap", "refs/heads/main", &commit);
     assert_built(&record, "of bootstrap");
 }
 
@@ -172,7 +168,7 @@ fn a_ref_full_of_shell_is_text_to_every_chunk() {
         "refs/heads/--upload-pack=x;touch${{IFS}}{0};$(touch${{IFS}}{0});`id`'\"/main",
         trap.display()
     );
-    let record = forge.build(&ci, &git_ref, &commit);
+    let record = build(&ci, "amp_mgms", &git_ref, &commit);
     assert_built(&record, "first");
     assert!(!trap.exists(), "{}", record.output());
     assert!(names(packages.path()).is_empty());
@@ -192,7 +188,7 @@ fn packages_of_main_and_master_are_distributed_whole_and_of_nothing_else() {
         let mut ci = forge.installation();
         let packages = tempfile::tempdir().unwrap();
         ci.set("AMP_DISTRIBUTE_TO", &packages.path().display().to_string());
-        assert_built(&forge.build(&ci, git_ref, &commit), "package");
+        assert_built(&build(&ci, "amp_mgms", git_ref, &commit), "package");
         let expected: &[&str] = if distributed { &["amp_mgms.tar"] } else { &[] };
         assert_eq!(names(packages.path()), expected, "{git_ref}");
     }
@@ -203,7 +199,7 @@ fn without_a_destination_nothing_is_distributed_and_the_build_says_so() {
     let forge = Forge::new();
     let commit = forge.commit("amp_mgms", &[("content", "package")]);
     let ci = forge.installation();
-    let record = forge.build(&ci, "refs/heads/main", &commit);
+    let record = build(&ci, "amp_mgms", "refs/heads/main", &commit);
     assert_built(&record, "package");
     assert!(
         record.output().contains("\nNothing distributed: AMP_DISTRIBUTE_TO is not set"),
@@ -218,7 +214,7 @@ fn a_destination_that_is_not_there_fails_the_build() {
     let commit = forge.commit("amp_mgms", &[("content", "package")]);
     let mut ci = forge.installation();
     ci.set("AMP_DISTRIBUTE_TO", "/nowhere/at/all");
-    let record = forge.build(&ci, "refs/heads/main", &commit);
+    let record = build(&ci, "amp_mgms", "refs/heads/main", &commit);
     assert_eq!(record.outcome(), "failed");
     assert!(record.output().contains("/nowhere/at/all"), "{}", record.output());
 }
