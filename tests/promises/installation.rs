@@ -301,6 +301,11 @@ impl Running {
         );
     }
 
+    /// How it ended, if it has.
+    pub fn is_over(&mut self) -> Option<i32> {
+        self.0.try_wait().unwrap().map(code)
+    }
+
     /// Waits for its end: the exit code, or minus the signal.
     pub fn wait(&mut self) -> i32 {
         code(until("build ends", || self.0.try_wait().unwrap()))
