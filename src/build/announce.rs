@@ -29,7 +29,7 @@ pub fn put_back(entry: &Claimed) {
 /// The launcher ended without telling how the build ended.
 pub fn no_verdict(entry: &Claimed, attempt: u32, why: &str) {
     let what = what(&entry.id, &entry.request);
-    tracing::error!(target: PROGRESS, "{what} is put back: try {attempt} came to no verdict\n{why}");
+    tracing::error!(target: PROGRESS, "{what} is put back: try {attempt} came to no verdict: {why}");
 }
 
 /// It has its final word; with its output if that says what went wrong.

@@ -1,6 +1,11 @@
 //! A build behind a launcher: run.sh goes along, and its verdict counts, not the launcher's exit code.
 
-use std::{io, path::Path, time::SystemTime};
+use std::{
+    cell::Cell,
+    io,
+    path::Path,
+    time::{Duration, Instant, SystemTime},
+};
 
 use super::{
     drain::Ci,
@@ -9,92 +14,138 @@ use super::{
     one_build::Ran,
     outcome::{Rc, Verdict},
     output::OutputLog,
-    process::{self, Ended, Program, Task},
+    process::{self, Ended, Program, Stream, Task},
     record::{Record, Try},
     settings::host_name,
     verdict::{self, Listener, Nonce, Said},
 };
-use crate::queue::Claimed;
+use crate::{durable, queue::Claimed, text::printable};
 
 /// How the reason of an `error` begins when the engine is to blame: the fallback has heard of it already.
 pub const NO_VERDICT: &str = "the launcher came to no verdict";
 
-/// So much of what a launcher says of itself is kept.
-const WORDS_CAP: usize = 20_000;
+/// So much of what a launcher says of itself is kept in launcher.log.
+const WORDS_LIMIT: u64 = 64 << 10;
+
+/// So much of it goes into build.log and letters: its end.
+const WORDS_SHOWN: usize = 4000;
+
+/// So long a launcher may take to end after the verdict. Then it is ended: a daemon that the build left behind
+/// may hold its output for ever.
+const LINGERING: Duration = Duration::from_secs(30);
+
+/// The engine's failure.
+#[derive(Debug)]
+pub struct NoVerdict {
+    /// In one line.
+    pub why: String,
+    /// What the launcher said of itself, in the end.
+    pub words: String,
+}
 
 /// Runs `build.sh` (its text) behind the launcher and waits for the verdict.
 pub fn run(task: &Task, launcher: &Launcher, build_sh: &[u8], output: &mut OutputLog) -> io::Result<Ran> {
     let Task { ci, record, entry, workspace, .. } = *task;
+    let (name, program) = (entry.id.waiting(), launcher.start.program());
+    let run_sh_path = record.dir().join("run.sh");
+    if run_sh_path.exists() {
+        // It has been launched before, and whether its job could be taken away then is not known.
+        launcher.cancel(&name, workspace, &ci.children)?;
+    }
+    launcher.start.look_up()?;
     let nonce = Nonce::random();
     let run_sh = verdict::run_sh(&nonce, workspace, ci.settings.timeout);
-    fs_err::write(record.dir().join("run.sh"), &run_sh)?;
+    fs_err::write(run_sh_path, &run_sh)?;
     fs_err::write(workspace.join(verdict::SCRIPT), build_sh)?;
-    let words_path = record.dir().join("launcher.log");
+    // The job may outlive this host: after a crash it has to be known that there may be one.
+    durable::sync_dir(&ci.home.queue())?;
 
-    launcher.start.look_up()?;
-    let name = entry.id.waiting();
     let dir = workspace.to_string_lossy();
     // If `build` is killed, so is what it launched: setpriv(1) asks the kernel to see to that.
     let mut words: Vec<_> = ["setpriv", "--pdeathsig", "TERM"].map(Into::into).into();
     words.extend(launcher.start.words(&name, &dir).map(Into::into));
     words.extend(["/bin/bash", "-c", &run_sh].map(Into::into));
-    let errors_to = Some(fs_err::File::create(&words_path)?.into_file());
 
+    let its_words_path = record.dir().join("launcher.log");
+    let mut its_words = OutputLog::create(&its_words_path, WORDS_LIMIT)?;
     let mut listener = Listener::new(&nonce);
-    // No deadline of ours: a job may wait for its turn, and run.sh keeps the limit.
-    let ended = process::start(task, &Program { words, errors_to })?
-        .follow(&mut |bytes| listener.hear(bytes, |bytes| output.write(bytes)), None)?;
-    let said = listener.finish(|bytes| output.write(bytes))?;
-    let its_words = its_words(&words_path)?;
-    if !its_words.is_empty() {
-        tracing::info!("{} said:\n{its_words}", launcher.start.program());
-    }
-    let no_verdict = match (ended, said) {
-        (_, Some(Said::Exited(rc))) => return Ok(Ran::Verdict(Verdict::Ran(Rc::new(rc)))),
-        (_, Some(Said::TimedOut(rc))) => {
-            return Ok(Ran::Verdict(Verdict::TimedOut(Rc::new(rc), ci.settings.timeout.reason())));
+    // None of ours before the verdict: a job may wait for its turn, and run.sh keeps the limit.
+    let deadline = Cell::new(None);
+    let mut keep = |stream, bytes: &[u8]| match stream {
+        Stream::Errors => its_words.write(bytes),
+        Stream::Output => {
+            listener.hear(bytes, |bytes| output.write(bytes))?;
+            if listener.has_heard() && deadline.get().is_none() {
+                deadline.set(Some(Instant::now() + LINGERING));
+            }
+            Ok(())
         }
-        (_, Some(Said::Unseen(node))) => format!(
-            "{node} cannot enter {dir}: AMP_CI_WORK_DIR has to be on a file system that every node sees\n{its_words}"
-        ),
-        (Ended::Exited(status) | Ended::TimedOut(status), None) => {
-            format!("{} ended with {status}\n{its_words}", launcher.start.program())
-        }
-        (Ended::Stopped, None) => String::new(),
     };
-    // Whatever is left of it must not run beside its next try.
-    launcher.cancel(&name, workspace, &ci.children)?;
-    Ok(if no_verdict.is_empty() { Ran::Stopped } else { Ran::NoVerdict(no_verdict.trim_end().to_string()) })
+    let launched = Program { words, errors_apart: true };
+    let ended = process::start(task, &launched)?.follow(&mut keep, &deadline)?;
+    its_words.finish()?;
+    let words = end_of(&its_words_path)?;
+    if !words.is_empty() {
+        tracing::info!("{program} said of {}:\n{words}", entry.id);
+    }
+    let said = listener.finish(|bytes| output.write(bytes))?;
+    let has_ended_by_itself = matches!(ended, Ended::Exited(_));
+    let ran = match (said, ended) {
+        (Some(Said::Exited(rc)), _) => Ran::Verdict(Verdict::Ran(Rc::new(rc))),
+        (Some(Said::TimedOut(rc)), _) => {
+            Ran::Verdict(Verdict::TimedOut(Rc::new(rc), ci.settings.timeout.reason()))
+        }
+        (Some(Said::Unseen(node)), _) => {
+            let why = format!(
+                "{} cannot see {dir}: AMP_CI_WORK_DIR has to be on a file system that every node sees",
+                printable(&node)
+            );
+            Ran::NoVerdict(NoVerdict { why, words })
+        }
+        (None, Ended::Stopped) => Ran::Stopped,
+        (None, Ended::Exited(status) | Ended::TimedOut(status)) => {
+            let last = words.lines().last().unwrap_or("without a word");
+            let why = format!("{program} ended with {status}: {}", printable(last));
+            Ran::NoVerdict(NoVerdict { why, words })
+        }
+    };
+    if !(matches!(ran, Ran::Verdict(_)) && has_ended_by_itself)
+        && let Err(error) = launcher.cancel(&name, workspace, &ci.children)
+    {
+        // Before its next try it is taken away in any case.
+        tracing::warn!("{error}");
+    }
+    Ok(ran)
 }
 
-/// What the launcher said of itself; a file in the record if it said anything.
-fn its_words(path: &Path) -> io::Result<String> {
+/// The end of what the launcher said of itself; no file in the record if that is nothing.
+fn end_of(path: &Path) -> io::Result<String> {
     let bytes = fs_err::read(path)?;
     if bytes.is_empty() {
         fs_err::remove_file(path)?;
     }
-    let tail = &bytes[bytes.len().saturating_sub(WORDS_CAP)..];
-    Ok(String::from_utf8_lossy(tail).trim_end().to_string())
+    let tail = &bytes[bytes.len().saturating_sub(WORDS_SHOWN)..];
+    Ok(String::from_utf8_lossy(tail).trim().to_string())
 }
 
 /// The operator hears once of each entry that the engine failed; the committer only when it is given up.
-pub fn tell_fallback(ci: &Ci, record: &Record, entry: &Claimed, why: &str) -> io::Result<()> {
+pub fn tell_fallback(ci: &Ci, record: &Record, entry: &Claimed, failure: &NoVerdict) -> io::Result<()> {
     let running = record.running()?;
     if running.as_ref().is_some_and(|running| running.engine_failed) {
         return Ok(());
     }
     let Claimed { id, request, .. } = entry;
+    let words: String = failure.words.lines().map(|line| format!("    {}\n", printable(line))).collect();
     let text = format!(
-        "The build {id} of {} commit {} in the branch {} came to no verdict on {}:\n\n{}\n\nIt stays in the queue and is \
-         tried again, three times at most.\n",
+        "The build {id} of {} commit {} in the branch {} came to no verdict on {}:\n\n    {}\n\n\
+         It is tried three times at most before the committer is told that it could not be run. What the launcher said \
+         of itself:\n\n{words}\nAll of it is {}/launcher.log.\n",
         request.repository,
         request.commit_id,
-        crate::text::printable(request.git_ref.as_str()),
+        printable(request.git_ref.as_str()),
         host_name(),
-        why.lines()
-            .map(|line| format!("    {}", crate::text::printable(line)))
-            .collect::<Vec<_>>()
-            .join("\n"),
+        failure.why,
+        record.dir().display(),
     );
     let draft = Draft {
         stem: format!("{id}.ci"),

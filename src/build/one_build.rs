@@ -5,6 +5,7 @@
 //! point a crash means another try; after it, only that the rest is done again.
 
 use std::{
+    cell::Cell,
     io::{self, ErrorKind},
     time::{Duration, Instant},
 };
@@ -14,7 +15,8 @@ use jiff::Timestamp;
 use super::{
     announce,
     drain::Ci,
-    launched, letter,
+    launched::{self, NoVerdict},
+    letter,
     outcome::Verdict,
     output::OutputLog,
     process::{self, Ended, Program, Task},
@@ -52,8 +54,8 @@ pub enum Ran {
     Verdict(Verdict),
     /// We were told to stop.
     Stopped,
-    /// The launcher ended without one; its words.
-    NoVerdict(String),
+    /// The launcher ended without one.
+    NoVerdict(NoVerdict),
 }
 
 /// A try, and when it was made.
@@ -103,14 +105,14 @@ fn conclude(ci: &Ci, record: &Record, entry: &Claimed, tried: Tried) -> Result<D
             announce::put_back(entry);
             return Ok(Done::PutBack);
         }
-        Ran::NoVerdict(why) => {
-            launched::tell_fallback(ci, record, entry, &why)
+        Ran::NoVerdict(failure) => {
+            launched::tell_fallback(ci, record, entry, &failure)
                 .map_err(Fault::at("a letter cannot be stored"))?;
             if attempt < TRIES {
-                announce::no_verdict(entry, attempt, &why);
+                announce::no_verdict(entry, attempt, &failure.why);
                 return Ok(Done::NoVerdict);
             }
-            Verdict::Error(format!("{}, and this was try {attempt}: {why}", launched::NO_VERDICT))
+            Verdict::Error(format!("{}, and this was try {attempt}: {}", launched::NO_VERDICT, failure.why))
         }
     };
     let result = BuildResult::new(&verdict, started, took.as_secs_f64(), attempt, host_name());
@@ -161,6 +163,13 @@ fn try_once(ci: &Ci, record: &Record, entry: &Claimed, before: Option<&Try>) -> 
             None => run_here(&task, &mut output),
             Some(launcher) => launched::run(&task, launcher, &text, &mut output),
         };
+        let ran = match ran {
+            Err(error) if error.kind() == ErrorKind::ArgumentListTooLong => {
+                let reason = "its ref is longer than an argument of a program can be".to_string();
+                Ok(Ran::Verdict(Verdict::Error(reason)))
+            }
+            ran => ran,
+        };
         ran.and_then(|ran| output.finish().map(|()| ran)).map_err(Fault::at("a build cannot be run"))
     });
     if let Err(error) = workspace.remove(&ci.children) {
@@ -172,16 +181,10 @@ fn try_once(ci: &Ci, record: &Record, entry: &Claimed, before: Option<&Try>) -> 
 /// On this host: bash runs build.sh, and how it ended is how the build ended.
 fn run_here(task: &Task, output: &mut OutputLog) -> io::Result<Ran> {
     let settings = &task.ci.settings;
-    let deadline = settings.timeout.0.map(|limit| Instant::now() + limit);
-    let program = Program { words: vec!["/bin/bash".into(), task.record.script().into()], errors_to: None };
-    let running = match process::start(task, &program) {
-        Err(error) if error.kind() == ErrorKind::ArgumentListTooLong => {
-            let reason = "its ref is longer than an argument of a program can be".to_string();
-            return Ok(Ran::Verdict(Verdict::Error(reason)));
-        }
-        running => running?,
-    };
-    Ok(match running.follow(&mut |bytes| output.write(bytes), deadline)? {
+    let deadline = Cell::new(settings.timeout.0.map(|limit| Instant::now() + limit));
+    let program =
+        Program { words: vec!["/bin/bash".into(), task.record.script().into()], errors_apart: false };
+    Ok(match process::start(task, &program)?.follow(&mut |_, bytes| output.write(bytes), &deadline)? {
         Ended::Exited(status) => Ran::Verdict(Verdict::Ran(status.into())),
         Ended::TimedOut(status) => Ran::Verdict(Verdict::TimedOut(status.into(), settings.timeout.reason())),
         Ended::Stopped => Ran::Stopped,

@@ -1,9 +1,9 @@
 //! Running a script: what starts it, what follows its output, what says how it ended.
 
 use std::{
+    cell::Cell,
     env,
     ffi::OsString,
-    fs::File,
     io,
     os::{
         fd::{AsFd, OwnedFd},
@@ -32,12 +32,12 @@ use super::{
 use crate::queue::Claimed;
 
 /// Takes output as it comes.
-pub type Keep<'a> = dyn FnMut(&[u8]) -> io::Result<()> + 'a;
+pub type Keep<'a> = dyn FnMut(Stream, &[u8]) -> io::Result<()> + 'a;
 
 /// Between SIGTERM and SIGKILL.
 pub const GRACE: Duration = Duration::from_secs(10);
 
-/// Room in the pipe, so that a build that writes fast seldom waits for us.
+/// Room in a pipe, so that a build that writes fast seldom waits for us.
 const PIPE_SIZE: usize = 256 << 10;
 
 /// Told once, seen by every build that runs: end now.
@@ -66,8 +66,17 @@ pub struct Task<'a> {
 pub struct Program {
     /// argv.
     pub words: Vec<OsString>,
-    /// Where its own stderr goes; none is where its stdout goes, in order.
-    pub errors_to: Option<File>,
+    /// Is its stderr a stream of its own? If not it goes where stdout goes, in order.
+    pub errors_apart: bool,
+}
+
+/// What comes out of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stream {
+    /// Its stdout.
+    Output,
+    /// Its stderr, if that is apart.
+    Errors,
 }
 
 /// A script that runs. Dropping it without following it to its end leaves the process alone.
@@ -76,7 +85,7 @@ pub struct Running<'a> {
     ci: &'a Ci,
     child: Child,
     ended: OwnedFd,
-    output: OwnedFd,
+    pipes: Vec<(Stream, OwnedFd)>,
     tree: Tree,
 }
 
@@ -107,14 +116,15 @@ impl Stop {
 pub fn start<'a>(task: &Task<'a>, program: &Program) -> io::Result<Running<'a>> {
     let Task { ci, record, entry, workspace, variables, running } = *task;
     let failed = |what: &str, error: io::Error| io::Error::new(error.kind(), format!("{what}: {error}"));
-    let (output, write_end) =
-        pipe_with(PipeFlags::CLOEXEC).map_err(|error| failed("cannot make a pipe", error.into()))?;
-    // Not granted past a user's share of pipe memory; a smaller pipe works as well.
-    let _ = fcntl_setpipe_size(&output, PIPE_SIZE);
-    rustix::io::ioctl_fionbio(&output, true).map_err(|error| failed("cannot make a pipe", error.into()))?;
-    let errors = match &program.errors_to {
-        Some(file) => Stdio::from(file.try_clone()?),
-        None => Stdio::from(write_end.try_clone()?),
+    let pipe = || pipe().map_err(|error| failed("cannot make a pipe", error.into()));
+    let (output, to_output) = pipe()?;
+    let mut pipes = vec![(Stream::Output, output)];
+    let to_errors = if program.errors_apart {
+        let (errors, to_errors) = pipe()?;
+        pipes.push((Stream::Errors, errors));
+        to_errors
+    } else {
+        to_output.try_clone()?
     };
     let mark = one_build::mark(ci, &entry.id);
     let (name, arguments) = program.words.split_first().expect("a program has a name");
@@ -129,17 +139,17 @@ pub fn start<'a>(task: &Task<'a>, program: &Program) -> io::Result<Running<'a>> 
         .env("GIT_TERMINAL_PROMPT", "0")
         .process_group(0)
         .stdin(Stdio::null())
-        .stdout(write_end)
-        .stderr(errors);
+        .stdout(to_output)
+        .stderr(to_errors);
     let child = ci
         .children
         .spawn(&mut command)
         .map_err(|error| failed(&format!("cannot start {}", name.to_string_lossy()), error))?;
-    // Our copies of the write end go with it.
+    // Our copies of the write ends go with it.
     drop(command);
     let pid = child.id();
-    let ended = output.try_clone()?;
-    let mut started = Running { ci, child, ended, output, tree: Tree::new(&mark, Some(pid.cast_signed())) };
+    let ended = pipes[0].1.try_clone()?;
+    let mut started = Running { ci, child, ended, pipes, tree: Tree::new(&mark, Some(pid.cast_signed())) };
     let watched = Pid::from_raw(pid.cast_signed()).ok_or(Errno::SRCH);
     match watched.and_then(|pid| pidfd_open(pid, PidfdFlags::empty())) {
         Ok(ended) => started.ended = ended,
@@ -154,8 +164,17 @@ pub fn start<'a>(task: &Task<'a>, program: &Program) -> io::Result<Running<'a>> 
     Ok(started)
 }
 
+/// Its end to read from, which never keeps us waiting, and its end to write to.
+fn pipe() -> rustix::io::Result<(OwnedFd, OwnedFd)> {
+    let (read_end, write_end) = pipe_with(PipeFlags::CLOEXEC)?;
+    // Not granted past a user's share of pipe memory; a smaller pipe works as well.
+    let _ = fcntl_setpipe_size(&read_end, PIPE_SIZE);
+    rustix::io::ioctl_fionbio(&read_end, true)?;
+    Ok((read_end, write_end))
+}
+
 /// `build`'s own environment without secrets and settings: PATH, proxies, JAVA_HOME and the like remain.
-fn inherited_environment() -> impl Iterator<Item = (OsString, OsString)> {
+pub fn inherited_environment() -> impl Iterator<Item = (OsString, OsString)> {
     env::vars_os().filter(|(name, _)| {
         let name = name.as_encoded_bytes();
         !name.starts_with(b"SECRET") && !name.starts_with(b"AMP_CI_")
@@ -164,11 +183,12 @@ fn inherited_environment() -> impl Iterator<Item = (OsString, OsString)> {
 
 impl Running<'_> {
     /// Follows the script to its end: its output goes to `keep` as it comes, and when it is over nothing of
-    /// it is left. An error is ours (the output cannot be kept); the script has been ended then.
-    pub fn follow(mut self, keep: &mut Keep, deadline: Option<Instant>) -> io::Result<Ended> {
+    /// it is left. The deadline may become known while it runs. An error is ours (the output cannot be kept);
+    /// the script has been ended then.
+    pub fn follow(mut self, keep: &mut Keep, deadline: &Cell<Option<Instant>>) -> io::Result<Ended> {
         let followed = self.until_over(keep, deadline);
         let status = self.end_all();
-        // What was in the pipe when the last writer went.
+        // What was in the pipes when the last writer went.
         let rest = self.copy(keep);
         let ended = followed?;
         rest?;
@@ -181,9 +201,9 @@ impl Running<'_> {
     }
 
     /// Until the script's process has ended, or all of it has after a SIGTERM, or its grace is used up.
-    fn until_over(&mut self, keep: &mut Keep, deadline: Option<Instant>) -> io::Result<Why> {
+    fn until_over(&mut self, keep: &mut Keep, deadline: &Cell<Option<Instant>>) -> io::Result<Why> {
         let why = loop {
-            match self.wait(deadline, Some(&self.ci.stop))? {
+            match self.wait(deadline.get(), Some(&self.ci.stop))? {
                 Woken::Output => self.copy(keep)?,
                 Woken::Over => return Ok(Why::Itself),
                 Woken::Late => break Why::Deadline,
@@ -210,10 +230,10 @@ impl Running<'_> {
 
     fn wait(&self, deadline: Option<Instant>, stop: Option<&Stop>) -> io::Result<Woken> {
         let no_more = PollFlags::HUP | PollFlags::ERR;
-        let mut fds = vec![PollFd::new(&self.ended, PollFlags::IN), PollFd::new(&self.output, PollFlags::IN)];
-        if let Some(stop) = stop {
-            fds.push(PollFd::new(&stop.0, PollFlags::IN));
-        }
+        let wake = |fd| PollFd::from_borrowed_fd(fd, PollFlags::IN);
+        let mut fds = vec![wake(self.ended.as_fd())];
+        fds.extend(self.pipes.iter().map(|(_, pipe)| wake(pipe.as_fd())));
+        fds.extend(stop.map(|stop| wake(stop.0.as_fd())));
         loop {
             let timeout = deadline.map(|deadline| {
                 let left = deadline.saturating_duration_since(Instant::now());
@@ -225,10 +245,11 @@ impl Running<'_> {
                 Err(Errno::INTR) => continue,
                 Err(error) => return Err(error.into()),
             }
-            let [ended, output] = [fds[0].revents(), fds[1].revents()];
-            let told = fds.get(2).is_some_and(|stop| !stop.revents().is_empty());
+            let ended = !fds[0].revents().is_empty();
+            let (pipes, stop) = fds[1..].split_at_mut(self.pipes.len());
+            let told = stop.iter().any(|stop| !stop.revents().is_empty());
             // Output last: a build that never stops writing must not keep us from the rest.
-            if !ended.is_empty() {
+            if ended {
                 return Ok(Woken::Over);
             }
             if told {
@@ -237,27 +258,29 @@ impl Running<'_> {
             if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 return Ok(Woken::Late);
             }
-            if output.contains(PollFlags::IN) {
+            if pipes.iter().any(|pipe| pipe.revents().contains(PollFlags::IN)) {
                 return Ok(Woken::Output);
             }
-            if output.intersects(no_more) {
+            for pipe in pipes.iter_mut().filter(|pipe| pipe.revents().intersects(no_more)) {
                 // All writers have closed it, the script runs on: nothing more to read.
-                fds[1] = PollFd::new(&self.ended, PollFlags::empty());
+                *pipe = PollFd::new(&self.ended, PollFlags::empty());
             }
         }
     }
 
-    /// Copies what is in the pipe.
+    /// Copies what is in the pipes.
     fn copy(&self, keep: &mut Keep) -> io::Result<()> {
         let mut piece = Vec::with_capacity(64 << 10);
-        // A build that writes for ever must not keep us from looking at the clock.
-        for _ in 0..16 {
-            piece.clear();
-            match rustix::io::read(self.output.as_fd(), rustix::buffer::spare_capacity(&mut piece)) {
-                Ok(0) | Err(Errno::AGAIN) => return Ok(()),
-                Ok(_) => keep(&piece)?,
-                Err(Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
+        for (stream, pipe) in &self.pipes {
+            // A build that writes for ever must not keep us from looking at the clock.
+            for _ in 0..16 {
+                piece.clear();
+                match rustix::io::read(pipe, rustix::buffer::spare_capacity(&mut piece)) {
+                    Ok(0) | Err(Errno::AGAIN) => break,
+                    Ok(_) => keep(*stream, &piece)?,
+                    Err(Errno::INTR) => {}
+                    Err(error) => return Err(error.into()),
+                }
             }
         }
         Ok(())

@@ -24,7 +24,7 @@ pub enum Said {
     Exited(i32),
     /// Its time was up.
     TimedOut(i32),
-    /// The node of this name cannot enter the workspace.
+    /// The node of this name cannot see the workspace.
     Unseen(String),
 }
 
@@ -50,10 +50,14 @@ pub fn run_sh(nonce: &Nonce, workspace: &Path, limit: Timeout) -> String {
     format!(
         "exec 2>&1 </dev/null\n\
          say() {{ printf '\\n%s %s %s\\n' {nonce} \"$1\" \"$2\"; }}\n\
-         cd {dir} || {{ say unseen \"$(uname -n)\"; exit 125; }}\n\
+         cd {dir} && [ -r {SCRIPT} ] || {{ say unseen \"$(uname -n)\"; exit 125; }}\n\
+         # What bash remarks when build.sh is killed is no output of build.sh.\n\
+         exec 2>/dev/null\n\
          SECONDS=0\n\
-         {limited}/bin/bash {SCRIPT}\n\
+         {limited}/bin/bash {SCRIPT} 2>&1\n\
          rc=$?\n\
+         # Whoever ended it from outside may be about to end this script too: then there is no verdict.\n\
+         case $rc in 129 | 130 | 137 | 143) sleep 1 ;; esac\n\
          case $rc in 124 | 137) if [ $SECONDS -ge {seconds} ]; then say late $rc; exit $rc; fi ;; esac\n\
          say exit $rc\n\
          exit $rc\n",
@@ -74,6 +78,11 @@ impl Listener {
     /// Listens for verdicts with this nonce.
     pub fn new(nonce: &Nonce) -> Self {
         Self { start: format!("\n{} ", nonce.0).into_bytes(), held: Vec::new(), said: None }
+    }
+
+    /// Has there been a verdict?
+    pub fn has_heard(&self) -> bool {
+        self.said.is_some()
     }
 
     /// Passes on what is output. After a verdict the build is over: nothing more is.
@@ -220,9 +229,12 @@ mod tests {
         assert_eq!(said_here("exit 0").1, Some(Said::Exited(0)));
         assert_eq!(said_here("exit 255").1, Some(Said::Exited(255)));
         assert_eq!(said_here("exit 124").1, Some(Said::Exited(124)));
-        assert_eq!(said_here("kill -9 $$").1, Some(Said::Exited(-9)));
+        assert_eq!(said_here("echo dying; kill -9 $$"), (b"dying\n".to_vec(), Some(Said::Exited(-9))));
         assert_eq!(said("exec sleep 100", Some(1), dir.path()).1, Some(Said::TimedOut(-15)));
         assert_eq!(said("exit 3", None, dir.path()).1, Some(Said::Exited(3)));
         assert!(matches!(said("exit 0", None, &dir.path().join("away")).1, Some(Said::Unseen(_))));
+        // The directory is there, what belongs into it is not: another file system of the same name.
+        let empty = tempfile::tempdir().unwrap();
+        assert!(matches!(said("exit 0", None, empty.path()).1, Some(Said::Unseen(_))));
     }
 }
