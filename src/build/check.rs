@@ -170,8 +170,8 @@ impl Findings {
     }
 
     fn programs(&mut self, settings: &Settings) {
-        let launcher = settings.launcher.as_ref().map(|launcher| ["setpriv", launcher.start.program()]);
-        for program in ["/bin/bash", "git"].into_iter().chain(launcher.into_iter().flatten()) {
+        let launcher = settings.launcher.as_ref();
+        for program in ["/bin/bash", "git"].into_iter().chain(launcher.map(|_| "setpriv")) {
             let found = Command::new(program)
                 .arg("--version")
                 .stdin(Stdio::null())
@@ -183,6 +183,17 @@ impl Findings {
                 Err(error) => {
                     self.wrong(&format!("{program}: {error}; install it, or mend PATH (cron's is short)"));
                 }
+            }
+        }
+        // These are not run: what `--version` means to them is theirs.
+        for command in launcher
+            .into_iter()
+            .flat_map(|launcher| [Some(&launcher.start), launcher.cancel.as_ref()])
+            .flatten()
+        {
+            match command.look_up() {
+                Ok(()) => ok(&format!("the launcher's {} is there", command.program())),
+                Err(error) => self.wrong(&format!("{error}; install it, or mend PATH (cron's is short)")),
             }
         }
     }

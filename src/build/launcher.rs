@@ -3,14 +3,17 @@
 
 use std::{
     env,
-    io::{self, Read},
+    io::{self, Read, Seek},
     path::Path,
     process::{Command, Stdio},
 };
 
 use rustix::fs::Access;
 
-use super::tree::Children;
+use super::{process, tree::Children};
+
+/// Seconds that a cancel command may take.
+const CANCEL_LIMIT: &str = "60";
 
 /// A command line: split as a shell splits, nothing expanded, no shell.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,10 +31,16 @@ pub struct Launcher {
 impl CommandLine {
     /// Splits `text`; an error says what is wrong with it.
     pub fn parse(text: &str) -> Result<Self, String> {
-        match shlex::split(text) {
-            Some(words) if !words.is_empty() => Ok(Self(words)),
-            Some(_) => Err("is empty".to_string()),
-            None => Err(format!("'{}' has a quote that is not closed", crate::text::printable(text))),
+        let shown = || crate::text::printable(text);
+        let words =
+            shlex::split(text).ok_or_else(|| format!("'{}' has a quote that is not closed", shown()))?;
+        match words.first() {
+            None => Err(format!("'{}' has no word in it", shown())),
+            // Builds run in directories of their own: from there it would be another one.
+            Some(program) if program.contains('/') && !program.starts_with('/') => {
+                Err(format!("'{}' begins neither with a name nor with an absolute path", shown()))
+            }
+            Some(_) => Ok(Self(words)),
         }
     }
 
@@ -81,24 +90,31 @@ impl Launcher {
     /// Takes away the job of this name, if there is a command for it. An error names what it said.
     pub fn cancel(&self, name: &str, dir: &Path, children: &Children) -> io::Result<()> {
         let Some(cancel) = &self.cancel else { return Ok(()) };
-        let dir = dir.to_string_lossy();
-        let mut words = cancel.words(name, &dir);
-        let mut command = Command::new(words.next().unwrap_or_default());
-        let (mut said, to_us) = io::pipe()?;
-        command.args(words).stdin(Stdio::null()).stdout(to_us.try_clone()?).stderr(to_us);
         let failed = |what: &str| io::Error::other(format!("`{}` {what}", cancel.program()));
+        // A file, because whoever leaves something in the background would keep a pipe open.
+        let mut said = tempfile::tempfile()?;
+        let mut command = Command::new("timeout");
+        command
+            .args(["--kill-after=5", CANCEL_LIMIT])
+            .args(cancel.words(name, &dir.to_string_lossy()))
+            .env_clear()
+            .envs(process::inherited_environment())
+            .stdin(Stdio::null())
+            .stdout(said.try_clone()?)
+            .stderr(said.try_clone()?);
         let status =
             children.run(&mut command).map_err(|error| failed(&format!("cannot be run: {error}")))?;
-        drop(command);
         if status.success() {
             return Ok(());
         }
         let mut words = Vec::new();
-        let _ = said.by_ref().take(4096).read_to_end(&mut words);
-        Err(failed(&format!(
-            "did not take {name} away ({status}): {}",
-            String::from_utf8_lossy(&words).trim()
-        )))
+        said.rewind()?;
+        said.take(4096).read_to_end(&mut words)?;
+        let words = String::from_utf8_lossy(&words).trim().to_string();
+        Err(failed(&match status.code() {
+            Some(124) => format!("did not take {name} away within {CANCEL_LIMIT} s: {words}"),
+            _ => format!("did not take {name} away ({status}): {words}"),
+        }))
     }
 }
 
@@ -127,7 +143,7 @@ mod tests {
             CommandLine::parse("a {b} {").unwrap().words("", "").collect::<Vec<_>>(),
             ["a", "{b}", "{"]
         );
-        for bad in ["", "  ", "srun 'x"] {
+        for bad in ["", "  ", "srun 'x", "./srun x", "{dir}/srun"] {
             assert!(CommandLine::parse(bad).is_err(), "{bad}");
         }
     }
