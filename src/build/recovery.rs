@@ -1,13 +1,20 @@
 //! After a death of `build`: what is left of its builds is ended, and its claimed entries go back, in order.
 
-use std::io;
+use std::{
+    io,
+    path::PathBuf,
+    thread,
+    time::{Duration, Instant},
+};
 
 use jiff::Timestamp;
+use rustix::process::Signal;
 
 use super::{
     drain::Ci,
     one_build::{self, TRIES},
     outcome::Verdict,
+    process::GRACE,
     record::{BuildResult, Record, Try},
     settings::host_name,
     tree::Tree,
@@ -21,6 +28,14 @@ pub fn recover(ci: &Ci, listing: &Listing) -> Result<(), Fault> {
     ids.extend(unclaimed(ci, listing).map_err(Fault::at("the records cannot be read"))?);
     ids.sort_unstable();
     let mut trees: Vec<Tree> = ids.iter().map(|id| Tree::new(&one_build::mark(ci, id), None)).collect();
+    if ci.settings.launcher.is_some() {
+        // A launcher takes its job away on SIGTERM; on SIGKILL it cannot.
+        let grace = Instant::now() + GRACE;
+        trees.iter_mut().for_each(|tree| _ = tree.signal(Signal::TERM));
+        while Instant::now() < grace && trees.iter_mut().any(Tree::is_alive) {
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
     for tree in &mut trees {
         if !tree.kill(&ci.children) {
             let error = io::Error::other("`ps -eo pid,stat,wchan,cmd` shows them");
@@ -29,8 +44,10 @@ pub fn recover(ci: &Ci, listing: &Listing) -> Result<(), Fault> {
     }
     if let Some(launcher) = &ci.settings.launcher {
         for id in &ids {
+            let running = Record::of(&ci.home, id).running();
+            let dir = running.map_or_else(PathBuf::new, |running| running.workspace);
             launcher
-                .cancel(&id.waiting(), ci.work_dir()?.path(), &ci.children)
+                .cancel(&id.waiting(), &dir, &ci.children)
                 .map_err(Fault::at("what an earlier build left on the engine cannot be taken away"))?;
         }
     }
