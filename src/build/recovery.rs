@@ -44,7 +44,7 @@ pub fn recover(ci: &Ci, listing: &Listing) -> Result<(), Fault> {
     }
     if let Some(launcher) = &ci.settings.launcher {
         for id in &ids {
-            let running = Record::of(&ci.home, id).running();
+            let running = Record::of(&ci.home, id).running().ok().flatten();
             let dir = running.map_or_else(PathBuf::new, |running| running.workspace);
             launcher
                 .cancel(&id.waiting(), &dir, &ci.children)
