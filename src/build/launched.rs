@@ -81,8 +81,8 @@ pub fn run(task: &Task, launcher: &Launcher, build_sh: &[u8], output: &mut Outpu
             Ok(())
         }
     };
-    let program = Program { words, errors_apart: true };
-    let ended = process::start(task, &program)?.follow(&mut keep, &deadline)?;
+    let command = Program { words, errors_apart: true };
+    let ended = process::start(task, &command)?.follow(&mut keep, &deadline)?;
     its_words.finish()?;
     let words = end_of(&its_words_path)?;
     if !words.is_empty() {
