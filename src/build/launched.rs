@@ -135,7 +135,8 @@ pub fn tell_fallback(ci: &Ci, record: &Record, entry: &Claimed, failure: &NoVerd
         return Ok(());
     }
     let Claimed { id, request, .. } = entry;
-    let words: String = failure.words.lines().map(|line| format!("    {}\n", printable(line))).collect();
+    let words: Vec<String> = failure.words.lines().map(|line| format!("    {}", printable(line))).collect();
+    let words = words.join("\n");
     let text = format!(
         "The build {id} of {} commit {} in the branch {} came to no verdict on {}:\n\n    {}\n\n\
          It is tried three times at most before the committer is told that it could not be run. What the launcher said \

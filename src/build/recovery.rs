@@ -31,7 +31,9 @@ pub fn recover(ci: &Ci, listing: &Listing) -> Result<(), Fault> {
     if ci.settings.launcher.is_some() {
         // A launcher takes its job away on SIGTERM; on SIGKILL it cannot.
         let grace = Instant::now() + GRACE;
-        trees.iter_mut().for_each(|tree| _ = tree.signal(Signal::TERM));
+        for tree in &mut trees {
+            tree.signal(Signal::TERM);
+        }
         while Instant::now() < grace && trees.iter_mut().any(Tree::is_alive) {
             thread::sleep(Duration::from_millis(20));
         }

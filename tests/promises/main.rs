@@ -1,4 +1,6 @@
 //! The promises of amp_ci, kept on real processes, bash, git, sockets and SMTP: one program, a file per promise.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(clippy::case_sensitive_file_extension_comparisons, reason = "our own names")]
 
 mod crash_points;
 mod daemon;

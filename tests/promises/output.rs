@@ -101,7 +101,8 @@ fn both_streams_stay_in_order_and_every_byte_is_kept() {
     ci.push(&Push::to("r", "main"));
     ci.build(1);
     let log = fs::read(ci.record().dir.join("output.log")).unwrap();
-    let expected: String = (1..=2000).map(|n| format!("out {n}\nerr {n}\n")).collect();
+    let lines: Vec<String> = (1..=2000).map(|n| format!("out {n}\nerr {n}\n")).collect();
+    let expected = lines.concat();
     let at = log.windows(6).position(|window| window == b"out 1\n").unwrap();
     assert!(log[at..].starts_with(expected.as_bytes()));
     assert!(log[at + expected.len()..].starts_with(b"\0\xff"));

@@ -111,7 +111,9 @@ fn whichever_call_fails_it_is_queued_or_it_is_said_why_not() {
     std::thread::scope(|scope| {
         for cases in [first, second] {
             scope.spawn(|| {
-                cases.iter().for_each(|(call, error, is_own)| fails_well(&push, call, error, *is_own))
+                for (call, error, is_own) in cases {
+                    fails_well(&push, call, error, *is_own);
+                }
             });
         }
     });
