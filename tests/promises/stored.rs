@@ -108,11 +108,12 @@ fn whichever_call_fails_it_is_queued_or_it_is_said_why_not() {
     }
     assert!(cases.len() > 150, "{}", cases.len());
     let (first, second) = cases.split_at(cases.len() / 2);
+    let push = &push;
     std::thread::scope(|scope| {
         for cases in [first, second] {
-            scope.spawn(|| {
+            scope.spawn(move || {
                 for (call, error, is_own) in cases {
-                    fails_well(&push, call, error, *is_own);
+                    fails_well(push, call, error, *is_own);
                 }
             });
         }
