@@ -53,7 +53,8 @@ async def send(server, push, pushes):
             left -= 1
             start = time.monotonic()
             writer.write(request)
-            good += await answered(reader)
+            ok = await answered(reader)
+            good += ok
             latencies.append(time.monotonic() - start)
         writer.close()
 
