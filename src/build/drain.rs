@@ -36,7 +36,7 @@ use crate::{
 const LOOK: Duration = Duration::from_secs(1);
 
 /// So many builds finish between two looks at what can be removed.
-const SWEEP_EVERY: usize = 100;
+const SWEEP_EVERY: usize = 1000;
 
 /// What every build needs.
 #[derive(Debug)]
