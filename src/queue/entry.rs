@@ -82,6 +82,10 @@ impl Ord for EntryId {
     fn cmp(&self, other: &Self) -> Ordering {
         let (seconds, fraction) = self.parts();
         let (other_seconds, other_fraction) = other.parts();
+        if (seconds.len(), fraction.len()) == (other_seconds.len(), other_fraction.len()) {
+            // As all names of our own are: a deep queue is sorted by nothing else.
+            return self.0.cmp(&other.0);
+        }
         let significant = |digits: &str| digits.trim_start_matches('0').len();
         let whole = |digits: &'_ str| digits[digits.len() - significant(digits)..].to_string();
         significant(seconds)
