@@ -4,7 +4,7 @@ use std::{
     cell::Cell,
     io,
     path::Path,
-    time::{Duration, Instant, SystemTime},
+    time::{Instant, SystemTime},
 };
 
 use super::{
@@ -14,7 +14,7 @@ use super::{
     one_build::Ran,
     outcome::{Rc, Verdict},
     output::OutputLog,
-    process::{self, Ended, Program, Stream, Task},
+    process::{self, Ended, GRACE, Program, Stream, Task},
     record::{Record, Try},
     settings::host_name,
     verdict::{self, Listener, Nonce, Said},
@@ -29,10 +29,6 @@ const WORDS_LIMIT: u64 = 64 << 10;
 
 /// So much of it goes into build.log and letters: its end.
 const WORDS_SHOWN: usize = 4000;
-
-/// So long a launcher may take to end after the verdict. Then it is ended: a daemon that the build left behind
-/// may hold its output for ever.
-const LINGERING: Duration = Duration::from_secs(30);
 
 /// The engine's failure.
 #[derive(Debug)]
@@ -76,7 +72,8 @@ pub fn run(task: &Task, launcher: &Launcher, build_sh: &[u8], output: &mut Outpu
         Stream::Output => {
             listener.hear(bytes, |bytes| output.write(bytes))?;
             if listener.has_heard() && deadline.get().is_none() {
-                deadline.set(Some(Instant::now() + LINGERING));
+                // It ends soon, or is ended: a daemon that the build left behind may hold its output for ever.
+                deadline.set(Some(Instant::now() + GRACE));
             }
             Ok(())
         }

@@ -34,7 +34,7 @@ use crate::queue::Claimed;
 /// Takes output as it comes.
 pub type Keep<'a> = dyn FnMut(Stream, &[u8]) -> io::Result<()> + 'a;
 
-/// Between SIGTERM and SIGKILL.
+/// Between SIGTERM and SIGKILL, and between a launcher's verdict and SIGTERM.
 pub const GRACE: Duration = Duration::from_secs(10);
 
 /// Room in a pipe, so that a build that writes fast seldom waits for us.
