@@ -225,7 +225,7 @@ impl Findings {
         }
         let waiting = outbox.waiting();
         if waiting > 0 {
-            note(&format!("{waiting} letters wait in outbox/; build.log says why"));
+            note(&format!("outbox/ holds {waiting} unsent; build.log says why"));
         }
         let Some(address) = test_letter_to else { return };
         let now = SystemTime::now();

@@ -1,6 +1,7 @@
 //! An installation of its own for each test, and what people do with it: write chunks, push, build, look.
 
 use std::{
+    ffi::OsStr,
     fs,
     os::unix::process::ExitStatusExt,
     path::{Path, PathBuf},
@@ -156,6 +157,30 @@ impl Installation {
         said.trim_end().strip_prefix("queued build-").expect("it says what it queued").to_string()
     }
 
+    /// What `queue_build` does with these arguments.
+    pub fn queue_build<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Output {
+        self.command("queue_build").args(arguments).output().unwrap()
+    }
+
+    /// A line for a chunk: shows by a file that the build is here, and waits to be let go on.
+    pub fn stop_at(&self, place: &str) -> String {
+        let home = self.home().display();
+        format!(
+            "touch {home}/at-{place}; until [ -e {home}/go-{place} ] || [ ! -d {home} ]; do sleep 0.01; done"
+        )
+    }
+
+    /// Waits until a build is at this place.
+    pub fn wait_at(&self, place: &str) -> &Self {
+        wait_until(&format!("a build is at {place}"), || self.path(&format!("at-{place}")).exists());
+        self
+    }
+
+    pub fn let_go(&self, place: &str) -> &Self {
+        fs::write(self.path(&format!("go-{place}")), "").unwrap();
+        self
+    }
+
     /// Puts an entry in place by hand.
     pub fn entry(&self, id: &str, text: &str) -> &Self {
         let hidden = self.path("queue/.by-hand");
@@ -207,6 +232,12 @@ impl Installation {
         assert_eq!(letters.collect::<Vec<_>>(), [""; 0], "no letter is left");
     }
 
+    /// Pushes to the main branch of this repository and starts a `build` with two slots.
+    pub fn push_and_start(&self, repository: &str) -> Running {
+        self.push(&Push::to(repository, "main"));
+        self.start_build(2)
+    }
+
     /// The names of all files directly in `queue/` that are entries, waiting or claimed, sorted.
     pub fn entries(&self) -> Vec<String> {
         names(&self.path("queue")).into_iter().filter(|name| name.starts_with("build-")).collect()
@@ -238,6 +269,13 @@ impl Installation {
 
     pub fn log(&self) -> String {
         fs::read_to_string(self.path("build.log")).unwrap_or_default()
+    }
+
+    /// The only letter there is.
+    pub fn letter(&self) -> Letter {
+        let mut letters = self.letters();
+        assert_eq!(letters.len(), 1, "one letter; build.log:\n{}", self.log());
+        letters.remove(0)
     }
 
     /// The letters that were sent, by name.

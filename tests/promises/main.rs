@@ -2,19 +2,30 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 #![allow(clippy::case_sensitive_file_extension_comparisons, reason = "our own names")]
 
+mod check;
+mod chunks;
 mod crash_points;
 mod daemon;
+mod drain_order;
 mod github;
 mod installation;
+mod intake;
 mod isolation;
 mod launcher;
+mod log;
 mod machine;
+mod mail;
+mod mail_server;
 mod needed;
 mod one_drain;
 mod one_push;
 mod order;
 mod output;
+mod process_end;
+mod queue_by_hand;
+mod records;
 mod rooms;
+mod settings;
 mod shipped_chunks;
 mod slurm;
 mod start_stop;
