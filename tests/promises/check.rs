@@ -31,7 +31,8 @@ fn a_sound_installation_is_well_and_nothing_is_built_or_touched() {
 
 #[test]
 fn each_thing_that_is_wrong_is_said_with_what_to_do() {
-    let break_it: [(&str, &str, fn(&mut Installation)); 8] = [
+    type Breaking = fn(&mut Installation);
+    let all: [(&str, &str, Breaking); 8] = [
         ("no scripts", "the chunks belong there", |ci| fs::remove_dir_all(ci.path("scripts")).unwrap()),
         ("empty scripts", "every build is skipped", |ci| {
             for name in names(&ci.path("scripts")) {
@@ -53,7 +54,7 @@ fn each_thing_that_is_wrong_is_said_with_what_to_do() {
             ci.set("AMP_CI_SMTP_URL", "smtp://127.0.0.1:1");
         }),
     ];
-    for (what, hint, break_it) in break_it {
+    for (what, hint, break_it) in all {
         let mut ci = Installation::building("true");
         break_it(&mut ci);
         let (code, said) = checked(&ci, &[]);

@@ -5,7 +5,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use crate::installation::{Installation, Push, names, wait_until};
+use crate::installation::{Installation, Push, names};
 
 /// A chunk for several builds: each is at the place of its committer's name.
 fn stopping() -> Installation {
@@ -134,14 +134,14 @@ fn many_small_builds_are_all_built_once() {
     let mut ids: Vec<String> = (0..40)
         .map(|number| ci.push(&Push::to(&format!("r{}", number % 7), &format!("b{}", number % 3))))
         .collect();
-    let mut build = ci.start_build(4);
+    let mut running = ci.start_build(4);
     ids.extend((0..20).map(|number| ci.push(&Push::to(&format!("r{}", number % 5), "main"))));
-    assert_eq!(build.wait(), 0);
+    assert_eq!(running.wait(), 0);
     ci.build(4);
-    let built = fs::read_to_string(ci.path("built")).unwrap();
-    let mut built: Vec<&str> = built.lines().collect();
-    built.sort_unstable();
+    let text = fs::read_to_string(ci.path("built")).unwrap();
+    let mut each: Vec<&str> = text.lines().collect();
+    each.sort_unstable();
     ids.sort_unstable();
-    assert_eq!(built, ids);
-    wait_until("no workspace is left", || names(&ci.path("work")).is_empty());
+    assert_eq!(each, ids);
+    assert!(names(&ci.path("work")).is_empty(), "no workspace is left");
 }

@@ -64,7 +64,7 @@ impl MailServer {
                     return;
                 }
                 // One at a time, as `build` has only one. Whoever hangs up has ended his session.
-                let _ = converse(connection.unwrap(), reception());
+                let _ = converse(&connection.unwrap(), reception());
             }
         });
         Self { port, received, relented, ended, thread: Some(thread) }
@@ -91,13 +91,13 @@ impl Drop for MailServer {
     }
 }
 
-fn converse(connection: TcpStream, reception: Reception) -> std::io::Result<()> {
+fn converse(connection: &TcpStream, reception: Reception) -> std::io::Result<()> {
     let mut session = SessionBuilder::new("mail.example.org").build(connection.peer_addr()?.ip(), reception);
     let mut lines = BufReader::new(connection.try_clone()?);
     let answer = |response: &Response| -> std::io::Result<()> {
         let mut bytes = Vec::new();
         response.write_to(&mut bytes)?;
-        (&connection).write_all(&bytes)
+        { connection }.write_all(&bytes)
     };
     answer(&session.greeting())?;
     let mut line = Vec::new();
