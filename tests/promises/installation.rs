@@ -3,6 +3,7 @@
 use std::{
     ffi::OsStr,
     fs,
+    io::{Write, stderr},
     os::unix::process::ExitStatusExt,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Output, Stdio},
@@ -364,7 +365,9 @@ fn code(status: ExitStatus) -> i32 {
 /// Says that a test is skipped and why; fails instead where `variable` says that it may not be.
 pub fn skip(variable: &str, why: &str) {
     assert!(std::env::var_os(variable).is_none(), "{variable} is set, but {why}");
-    eprintln!("skipped: {why}");
+    // Past the harness, which shows nothing of a test that passes.
+    let test = thread::current().name().unwrap_or_default().to_string();
+    let _ = writeln!(stderr(), "skipped {test}: {}", why.trim_end());
 }
 
 /// The command lines of the processes, zombies apart, for which `is_meant` holds, with their numbers.

@@ -4,10 +4,7 @@ use std::{fs, process::Command};
 
 use tempfile::TempDir;
 
-use crate::{
-    installation::{Installation, Push, wait_until},
-    needed,
-};
+use crate::installation::{Installation, Push, names, skip, wait_until};
 
 /// An installation whose builds run behind walls, and the home of the account that runs it, with a secret in it.
 struct Walled {
@@ -17,15 +14,14 @@ struct Walled {
 
 impl Walled {
     fn building(build_packages: &str) -> Option<Self> {
-        let works = || Command::new("bwrap").args(["--ro-bind", "/", "/", "--unshare-pid", "true"]).output();
-        let missing = match works() {
+        let works = Command::new("bwrap").args(["--ro-bind", "/", "/", "--unshare-pid", "true"]).output();
+        let missing = match works {
             Ok(output) if output.status.success() => None,
-            Ok(output) => {
-                Some(format!("bwrap cannot work here: {}", String::from_utf8_lossy(&output.stderr)))
-            }
-            Err(error) => Some(format!("bubblewrap is not installed: {error}")),
+            Ok(output) => Some(String::from_utf8_lossy(&output.stderr).into_owned()),
+            Err(error) => Some(format!("bwrap: {error}: apt-get install bubblewrap")),
         };
-        if !needed::or_skip("AMP_CI_REQUIRE_BWRAP", missing.as_deref()) {
+        if let Some(missing) = missing {
+            skip("AMP_CI_REQUIRE_BWRAP", &missing);
             return None;
         }
         let home = tempfile::tempdir().unwrap();
@@ -60,7 +56,7 @@ fn documented_launcher(home: &str, installation: &str) -> String {
 
 fn processes_named(needle: &str) -> usize {
     let command_line = |pid: String| fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    crate::installation::names("/proc".as_ref())
+    names("/proc".as_ref())
         .into_iter()
         .filter(|pid| String::from_utf8_lossy(&command_line(pid.clone())).contains(needle))
         .count()

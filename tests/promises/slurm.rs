@@ -2,17 +2,14 @@
 
 use std::{
     collections::BTreeSet,
-    fs,
+    env, fs,
     path::PathBuf,
     process::{Command, Output},
 };
 
 use tempfile::TempDir;
 
-use crate::{
-    installation::{Installation, Push, until, wait_until},
-    needed,
-};
+use crate::installation::{Installation, Push, names, skip, until, wait_until};
 
 /// As docs/scaling.md has it, and in front of the build what makes the simulation honest: the nodes are processes of
 /// this machine, and by its mark `build` would find its job there too.
@@ -24,11 +21,15 @@ struct Cluster(TempDir);
 
 impl Cluster {
     fn start() -> Option<Self> {
-        let programs = ["slurmctld", "slurmd", "srun", "scancel", "munged"];
-        let missing = needed::missing(&programs).map(|program| {
-            format!("Slurm is not complete, there is no {program}: apt-get install slurmctld slurmd slurm-client munge")
-        });
-        if !needed::or_skip("AMP_CI_REQUIRE_SLURM", missing.as_deref()) {
+        let is_missing = |program: &&str| {
+            let path = env::var_os("PATH").unwrap_or_default();
+            !env::split_paths(&path).chain(["/usr/sbin".into()]).any(|dir| dir.join(program).is_file())
+        };
+        if let Some(program) =
+            ["slurmctld", "slurmd", "srun", "scancel", "munged"].into_iter().find(is_missing)
+        {
+            let packages = "slurmctld slurmd slurm-client munge";
+            skip("AMP_CI_REQUIRE_SLURM", &format!("there is no {program}: apt-get install {packages}"));
             return None;
         }
         let cluster = Self(tempfile::Builder::new().prefix("amp_ci-slurm-").tempdir().unwrap());
@@ -123,7 +124,7 @@ fn is_put_back_and_built(cluster: &Cluster, ci: &Installation, id: &str) {
     assert_eq!(ci.record().outcome(), "succeeded", "{}", ci.log());
     assert_eq!(told(ci), ["operator@example.org"]);
     assert_eq!(cluster.note("twice"), None, "never two at once");
-    assert_eq!(crate::installation::names(&cluster.path("shared/work")), [""; 0], "no workspace is left");
+    assert_eq!(names(&cluster.path("shared/work")), [""; 0], "no workspace is left");
 }
 
 #[test]
