@@ -16,7 +16,6 @@ mod log;
 mod machine;
 mod mail;
 mod mail_server;
-mod needed;
 mod one_drain;
 mod one_push;
 mod order;
