@@ -1,6 +1,10 @@
 //! Builds behind a launcher, whatever it is: only the verdict of the script counts, and no two tries run at once.
 
-use std::fs;
+use std::{
+    env, fs,
+    io::Write,
+    process::{Command, Stdio},
+};
 
 use crate::installation::{Installation, Push, until, wait_until};
 
@@ -301,4 +305,34 @@ fn a_launched_build_sees_neither_secrets_nor_settings() {
     let output = ci.record().output();
     assert!(output.contains("\nJAVA_HOME=/opt/java\n"), "{output}");
     assert!(!output.contains("geheim") && !output.contains("AMP_CI_SMTP_URL"), "{output}");
+}
+
+#[test]
+fn an_engine_that_joins_its_words_needs_the_two_lines_of_the_document() {
+    let document = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/scaling.md");
+    let document = fs::read_to_string(document).unwrap();
+    let wrapper = &document[document.find("    #!/bin/bash\n").expect("it has them")..];
+    let wrapper: String = wrapper.lines().take(3).map(|line| format!("{}\n", line.trim_start())).collect();
+    // What ssh and sshd do: all words pasted together, for a shell to split, and nothing of the environment.
+    let ssh = "#!/bin/bash\n[[ $1 == -o ]] && shift 3\nexec env -i PATH=\"$PATH\" bash -c \"$*\"\n";
+    let mut ci = behind("over-ssh builder", "echo it\\'s  'a  $b'; exit 7");
+    for (name, text) in [("over-ssh", &*wrapper), ("ssh", ssh)] {
+        // By another program: what is still open for writing in a fork of ours could not be executed.
+        let mut install = Command::new("install");
+        install.args(["-m", "755", "/dev/stdin"]).arg(ci.path(name)).stdin(Stdio::piped());
+        let mut install = install.spawn().unwrap();
+        install.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+        assert!(install.wait().unwrap().success());
+    }
+    let path = format!("{}:{}", ci.home().display(), env::var("PATH").unwrap());
+    ci.set("PATH", &path);
+    ci.push(&Push::to("amp_mgms", "main"));
+    assert_eq!(code(&ci), 0, "{}", ci.log());
+    assert_eq!(ci.record().result["rc"], 7);
+    assert!(ci.record().output().contains("\nit's a  $b\n"), "{}", ci.record().output());
+
+    // Without them the words become others, and that is no verdict.
+    ci.set("AMP_CI_LAUNCHER", "ssh -o BatchMode=yes builder");
+    ci.push(&Push::to("amp_mgms", "main"));
+    assert_eq!(code(&ci), 1, "{}", ci.log());
 }
