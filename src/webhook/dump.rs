@@ -37,7 +37,7 @@ pub(super) fn request(id: &RequestId, head: &request::Parts, body: &[u8]) {
         let _ = write!(text, "{:x}\n{body}\n0\n\n", body.len());
     }
     for line in lines(&text) {
-        debug!(request = %id, dump = ">", "{line}");
+        debug!(request = %id, dump = ">", " {line}");
     }
 }
 
@@ -57,13 +57,15 @@ pub(super) fn answer(id: &RequestId, answer: &Answer) {
             names.push(name);
         }
     }
-    let body = answer.body.known();
-    if !body.is_empty() {
-        text.push('\n');
-        text.push_str(&String::from_utf8_lossy(body));
-    }
     for line in lines(&text) {
-        debug!(request = %id, dump = "<", "{line}");
+        debug!(request = %id, dump = "<", " {line}");
+    }
+    let body = String::from_utf8_lossy(answer.body.known());
+    if !body.is_empty() {
+        debug!(request = %id, dump = "<", "");
+    }
+    for line in lines(&body) {
+        debug!(request = %id, dump = "<", " {line}");
     }
 }
 

@@ -128,10 +128,8 @@ impl Said {
         let mut line = String::with_capacity(64 + self.message.len());
         let request = self.request.as_deref().map(text::printable);
         if let Some(dump) = self.dump {
+            // The line itself begins with a space, or is the bare one between head and body.
             let _ = write!(line, "{dump} [{}]", request.unwrap_or_default());
-            if !self.message.is_empty() || dump == ">" {
-                line.push(' ');
-            }
         } else {
             let _ = write!(line, "[webhook] {} ", now.strftime("%Y/%m/%d %H:%M:%S"));
             if let Some(request) = request {
@@ -142,9 +140,7 @@ impl Said {
         if let Some(output) = &self.output {
             push_output(&mut line, output);
         }
-        if !line.ends_with('\n') {
-            line.push('\n');
-        }
+        line.push('\n');
         line
     }
 
@@ -159,7 +155,10 @@ impl Said {
         if let Some(dump) = self.dump {
             set("dump", if dump == ">" { "request" } else { "answer" });
         }
-        set("message", &self.message);
+        set(
+            "message",
+            self.message.strip_prefix(if self.dump.is_some() { " " } else { "" }).unwrap_or_default(),
+        );
         if let Some(output) = &self.output {
             set("output", output);
         }
@@ -229,7 +228,7 @@ mod tests {
         let output = "a\nb\r\n\r\rc\n[webhook] 2026/11/22 x\n> [abc] GET\n  [webhook] \n\n";
         assert_eq!(
             said(None, "command output: ", Some(output)).as_text(&now()),
-            "[webhook] 2026/11/22 11:14:05 command output: a\nb\r\n\\r\\rc\n\t[webhook] 2026/11/22 x\n\t> [abc] GET\n  [webhook] \n\n"
+            "[webhook] 2026/11/22 11:14:05 command output: a\nb\r\n\\r\\rc\n\t[webhook] 2026/11/22 x\n\t> [abc] GET\n  [webhook] \n\n\n"
         );
     }
 

@@ -52,21 +52,33 @@ pub struct Options {
     #[arg(help_heading = "Where it listens", long, value_name = "N", default_value = "9000", value_parser = go_flags::integer, allow_negative_numbers = true)]
     pub port: i64,
     /// Unix socket to listen on in place of host and port; a leading @ is an abstract one
-    #[arg(help_heading = "Where it listens", long, value_name = "PATH", default_value = "", value_parser = path())]
+    #[arg(help_heading = "Where it listens", long, value_name = "PATH", default_value = "", hide_default_value = true, value_parser = path())]
     pub socket: PathBuf,
     /// Hooks are at /PREFIX/ID
     #[arg(help_heading = "Where it listens", long, value_name = "PREFIX", default_value = "hooks")]
     pub urlprefix: String,
     /// Proxies whose X-Forwarded-For names the client: addresses and networks, and `unix` for whoever comes
     /// by the Unix socket, with commas between them
-    #[arg(help_heading = "Where it listens", long, value_name = "LIST", default_value = "")]
+    #[arg(
+        help_heading = "Where it listens",
+        long,
+        value_name = "LIST",
+        default_value = "",
+        hide_default_value = true
+    )]
     pub trusted_proxies: TrustedProxies,
 
     /// Header of every answer of a hook, as NAME=VALUE; give it several times for several headers
     #[arg(help_heading = "What it answers", long, value_name = "NAME=VALUE", action = ArgAction::Append, value_parser = header)]
     pub header: Vec<(String, String)>,
     /// Methods of hooks that list none, with commas between them; by default every method
-    #[arg(help_heading = "What it answers", long, value_name = "LIST", default_value = "")]
+    #[arg(
+        help_heading = "What it answers",
+        long,
+        value_name = "LIST",
+        default_value = "",
+        hide_default_value = true
+    )]
     pub http_methods: String,
 
     /// Log what happens to standard error
@@ -76,7 +88,7 @@ pub struct Options {
     #[arg(help_heading = "Log", long)]
     pub debug: bool,
     /// Log to the end of this file instead
-    #[arg(help_heading = "Log", long, value_name = "FILE", default_value = "", value_parser = path())]
+    #[arg(help_heading = "Log", long, value_name = "FILE", default_value = "", hide_default_value = true, value_parser = path())]
     pub logfile: PathBuf,
     /// Lines for people, or one JSON object per line
     #[arg(help_heading = "Log", long, value_name = "FORMAT", default_value = "text")]
@@ -85,7 +97,7 @@ pub struct Options {
     #[arg(help_heading = "Log", long)]
     pub x_request_id: bool,
     /// Cut that id to so many bytes; 0 does not
-    #[arg(help_heading = "Log", long, value_name = "N", default_value = "0", value_parser = go_flags::integer, allow_negative_numbers = true)]
+    #[arg(help_heading = "Log", long, value_name = "N", default_value = "0", hide_default_value = true, value_parser = go_flags::integer, allow_negative_numbers = true)]
     pub x_request_id_limit: i64,
 
     /// Serve HTTPS
@@ -101,7 +113,7 @@ pub struct Options {
     #[arg(help_heading = "TLS", long, value_name = "VERSION", default_value = "1.2")]
     pub tls_min_version: String,
     /// Cipher suites of TLS 1.2, with commas between them; by default all
-    #[arg(help_heading = "TLS", long, value_name = "LIST", default_value = "")]
+    #[arg(help_heading = "TLS", long, value_name = "LIST", default_value = "", hide_default_value = true)]
     pub cipher_suites: String,
     /// Print the names of the cipher suites and exit
     #[arg(help_heading = "TLS", long)]
@@ -127,13 +139,13 @@ pub struct Options {
     pub max_multipart_mem: i64,
 
     /// Write the process id to this file, and remove it at the end
-    #[arg(help_heading = "Process", long, value_name = "FILE", default_value = "", value_parser = path())]
+    #[arg(help_heading = "Process", long, value_name = "FILE", default_value = "", hide_default_value = true, value_parser = path())]
     pub pidfile: PathBuf,
     /// Become this user once the port is open; needs -setgid
-    #[arg(help_heading = "Process", long, value_name = "UID", default_value = "0", value_parser = go_flags::integer, allow_negative_numbers = true)]
+    #[arg(help_heading = "Process", long, value_name = "UID", default_value = "0", hide_default_value = true, value_parser = go_flags::integer, allow_negative_numbers = true)]
     pub setuid: i64,
     /// Become this group once the port is open; needs -setuid
-    #[arg(help_heading = "Process", long, value_name = "GID", default_value = "0", value_parser = go_flags::integer, allow_negative_numbers = true)]
+    #[arg(help_heading = "Process", long, value_name = "GID", default_value = "0", hide_default_value = true, value_parser = go_flags::integer, allow_negative_numbers = true)]
     pub setgid: i64,
     /// Time that running commands have when the daemon is stopped, before they are ended
     #[arg(help_heading = "Process", long, value_name = "TIME", default_value = "10s", value_parser = time)]

@@ -8,7 +8,7 @@ use std::{
 
 use axum::{
     body::Body,
-    http::{HeaderMap, HeaderValue, StatusCode, Version, header, request::Parts},
+    http::{HeaderMap, HeaderValue, StatusCode, Uri, Version, header, request::Parts},
     response::Response,
 };
 use futures_util::FutureExt;
@@ -143,7 +143,7 @@ impl Connection {
         let id = match route(path, &self.service.prefix) {
             Route::Root => None,
             Route::Hook(id) => Some(id),
-            Route::Moved(path) => return moved(&path, head.uri.query()),
+            Route::Moved(path) => return moved(&path, &head.uri),
             Route::NotFound => return page_not_found(),
             Route::Malformed => return bad_request("400 Bad Request"),
         };
@@ -434,12 +434,18 @@ fn status_only(status: StatusCode) -> Response {
     response
 }
 
-fn moved(path: &str, query: Option<&str>) -> Response {
+/// To the same place by its clean path.
+fn moved(path: &str, uri: &Uri) -> Response {
+    let mut location = String::new();
+    if let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) {
+        location = format!("{scheme}://{authority}");
+    }
+    location.push_str(path);
+    if let Some(query) = uri.query() {
+        location.push('?');
+        location.push_str(query);
+    }
     let mut response = status_only(StatusCode::MOVED_PERMANENTLY);
-    let location = match query {
-        Some(query) => format!("{path}?{query}"),
-        None => path.to_owned(),
-    };
     if let Ok(location) = HeaderValue::try_from(location) {
         response.headers_mut().insert(header::LOCATION, location);
     }

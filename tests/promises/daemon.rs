@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs,
-    io::{Read, Write},
+    io::{Read, Seek, SeekFrom, Write},
     net::{Shutdown, TcpStream},
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
@@ -189,7 +189,20 @@ impl Daemon {
 
     /// All that was logged to standard error so far.
     pub(crate) fn log(&self) -> String {
-        String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned()
+        self.log_from(0)
+    }
+
+    pub(crate) fn log_length(&self) -> u64 {
+        fs::metadata(&self.log).map_or(0, |metadata| metadata.len())
+    }
+
+    /// What was logged after so many bytes.
+    pub(crate) fn log_from(&self, start: u64) -> String {
+        let Ok(mut file) = fs::File::open(&self.log) else { return String::new() };
+        let mut bytes = Vec::new();
+        file.seek(SeekFrom::Start(start)).unwrap();
+        file.read_to_end(&mut bytes).unwrap();
+        String::from_utf8_lossy(&bytes).into_owned()
     }
 
     /// Waits for a line of the log that contains `text`.
@@ -271,7 +284,8 @@ impl Reply {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
             let mut byte = [0];
-            assert_eq!(stream.read(&mut byte).unwrap(), 1, "cut off: {}", String::from_utf8_lossy(&head));
+            let read = stream.read_exact(&mut byte);
+            assert!(read.is_ok(), "{read:?} after {}", String::from_utf8_lossy(&head));
             head.push(byte[0]);
         }
         let head = String::from_utf8_lossy(&head).into_owned();

@@ -36,6 +36,7 @@ mod webhook_command;
 mod webhook_flags;
 mod webhook_limits;
 mod webhook_log;
+mod webhook_peer;
 mod webhook_reload;
 mod webhook_signals;
 mod webhook_sockets;

@@ -49,7 +49,7 @@ pub(super) fn write(
 /// A new file for its owner alone, called `name` and random digits, which replace the last `*` if there is one.
 fn create(dir: &Path, name: &str) -> io::Result<(PathBuf, tempfile::NamedTempFile)> {
     if name.contains('/') {
-        return Err(io::Error::other(format!("{name}: pattern contains path separator")));
+        return Err(io::Error::other(format!("createtemp {name}: pattern contains path separator")));
     }
     let (prefix, suffix) = name.rsplit_once('*').unwrap_or((name, ""));
     loop {

@@ -69,6 +69,9 @@ pub(super) fn start(
     stdin: Option<Vec<u8>>,
     output_wanted: bool,
 ) -> Result<Process, String> {
+    if environment.iter().any(|(name, value)| name.contains('\0') || value.contains(&0)) {
+        return Err("exec: environment variable contains NUL".to_owned());
+    }
     let mut command = Command::new(program);
     command
         .arg0(&hook.execute_command)
@@ -124,12 +127,7 @@ fn set_variable(command: &mut Command, name: &str, value: &OsStr) {
 
 fn why_not_started(error: &io::Error, hook: &Hook, program: &Path) -> String {
     let dir = Path::new(&hook.working_directory);
-    let no_dir =
-        (!hook.working_directory.is_empty()).then(|| std::fs::metadata(dir)).and_then(|found| match found {
-            Ok(found) if found.is_dir() => None,
-            Ok(_) => Some(io::Error::from(io::ErrorKind::NotADirectory)),
-            Err(error) => Some(error),
-        });
+    let no_dir = if hook.working_directory.is_empty() { None } else { std::fs::metadata(dir).err() };
     match no_dir {
         Some(error) => format!("chdir {}: {}", dir.display(), reason(&error)),
         // A NUL in an argument never reaches the kernel.
