@@ -31,7 +31,7 @@ use signal_hook::{
 /// that runs takes new requests as they come, and exits when nothing waits or runs. What it does is in
 /// build.log, what came out in builds/.
 #[derive(Parser)]
-#[command(name = "build", version, after_help = AFTER_HELP)]
+#[command(name = "build", bin_name = "build", version, after_help = AFTER_HELP)]
 struct Arguments {
     /// Builds that run at the same time; those of one repository and branch never do
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=10_000))]
