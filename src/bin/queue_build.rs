@@ -2,6 +2,7 @@
 
 use std::{
     env,
+    error::Error,
     ffi::OsString,
     io::{Write, stderr, stdout},
     path::PathBuf,
@@ -36,7 +37,10 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse_from(five_are_values(env::args_os().collect()));
+    let arguments = match Arguments::try_parse_from(five_are_values(env::args_os().collect())) {
+        Ok(arguments) => arguments,
+        Err(error) => return refuse(&error),
+    };
     let queued = Home::find(arguments.home.as_deref())
         .map_err(anyhow::Error::from)
         .and_then(|home| Ok(intake::put(&home, &arguments.request)?));
@@ -51,6 +55,17 @@ fn main() -> ExitCode {
             let _ = writeln!(stderr(), "queue_build: not queued: {error:#}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// In our own words where a value is wrong: clap would repeat it with whatever control characters are in it.
+fn refuse(error: &clap::Error) -> ExitCode {
+    match error.source() {
+        Some(invalid) => {
+            let _ = writeln!(stderr(), "queue_build: {invalid}");
+            ExitCode::from(2)
+        }
+        None => error.exit(),
     }
 }
 

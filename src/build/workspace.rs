@@ -3,7 +3,10 @@
 use std::{
     fs::Permissions,
     io::{self, ErrorKind},
-    os::unix::fs::{MetadataExt, PermissionsExt},
+    os::unix::{
+        ffi::OsStrExt,
+        fs::{MetadataExt, PermissionsExt},
+    },
     path::{Path, PathBuf},
     process::{Command, ExitStatus, Stdio},
 };
@@ -94,7 +97,8 @@ impl Workspace {
         &self.0
     }
 
-    /// Removes it with whatever is in it, never through a link and never in another file system.
+    /// Removes it with whatever is in it, never through a link and never in what is mounted there: that stays, with all
+    /// around it, for a person to see to.
     ///
     /// By rm(1), because its walk needs neither a descriptor nor stack for each level: a build can nest
     /// directories until std's `remove_dir_all` would take `build` down with it.
@@ -102,6 +106,10 @@ impl Workspace {
         // Many a build leaves nothing, and starting a program is the dearest part of its removal.
         if std::fs::remove_dir(&self.0).is_ok() {
             return Ok(());
+        }
+        if self.holds_a_mount() {
+            // Of the same file system, too: rm's own option tells only others.
+            return Err(io::Error::other(format!("{} stays: something is mounted in it", self.0.display())));
         }
         let gone = || self.0.symlink_metadata().is_err_and(|error| error.kind() == ErrorKind::NotFound);
         self.run(children, "rm", &["-rf", "--one-file-system", "--"], &[])?;
@@ -117,6 +125,18 @@ impl Workspace {
             return Ok(());
         }
         Err(io::Error::other(format!("cannot remove {}: see what is left in it", self.0.display())))
+    }
+
+    /// A build that runs as root may have mounted something.
+    fn holds_a_mount(&self) -> bool {
+        let inside = [self.0.as_os_str().as_bytes(), b"/"].concat();
+        let mounts = fs_err::read("/proc/self/mountinfo").unwrap_or_default();
+        mounts.split(|byte| *byte == b'\n').any(|mount| {
+            mount
+                .split(|byte| *byte == b' ')
+                .nth(MOUNT_POINT)
+                .is_some_and(|at| unescaped(at).starts_with(&inside))
+        })
     }
 
     /// One of the system's programs on this directory, silently.
@@ -136,6 +156,26 @@ impl Workspace {
             .run(&mut command)
             .map_err(|error| io::Error::new(error.kind(), format!("cannot run {program}: {error}")))
     }
+}
+
+/// The field of proc(5), `/proc/PID/mountinfo`.
+const MOUNT_POINT: usize = 4;
+
+/// Blanks and backslashes are written there as three octal digits.
+fn unescaped(path: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::with_capacity(path.len());
+    let mut rest = path;
+    while let Some((&byte, after)) = rest.split_first() {
+        let code = after.get(..3).filter(|_| byte == b'\\').and_then(|code| str::from_utf8(code).ok());
+        if let Some(code) = code.and_then(|code| u8::from_str_radix(code, 8).ok()) {
+            plain.push(code);
+            rest = &after[3..];
+        } else {
+            plain.push(byte);
+            rest = after;
+        }
+    }
+    plain
 }
 
 /// Eight hex digits that stand for this home, in the names of its workspaces and in the mark of its processes.

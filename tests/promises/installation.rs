@@ -94,7 +94,17 @@ impl Push {
 
 impl Installation {
     pub fn new() -> Self {
-        let dir = tempfile::Builder::new().prefix("amp_ci-test-").tempdir().unwrap();
+        Self::below(&std::env::temp_dir())
+    }
+
+    /// Where the disk need not be waited for, if there is such a place.
+    pub fn in_memory() -> Self {
+        let memory = Path::new("/dev/shm");
+        if tempfile::tempdir_in(memory).is_ok() { Self::below(memory) } else { Self::new() }
+    }
+
+    fn below(base: &Path) -> Self {
+        let dir = tempfile::Builder::new().prefix("amp_ci-test-").tempdir_in(base).unwrap();
         for sub in ["queue", "scripts", "mail", "work"] {
             fs::create_dir(dir.path().join(sub)).unwrap();
         }
@@ -349,6 +359,11 @@ impl Running {
     pub fn wait(&mut self) -> i32 {
         code(until("build ends", || self.0.try_wait().unwrap()))
     }
+
+    /// The same, where it has to wait for somebody who hangs.
+    pub fn wait_for_long(&mut self) -> i32 {
+        code(until_at_last("build ends", 4 * DEADLINE, || self.0.try_wait().unwrap()))
+    }
 }
 
 impl Drop for Running {
@@ -368,6 +383,11 @@ pub fn skip(variable: &str, why: &str) {
     // Past the harness, which shows nothing of a test that passes.
     let test = thread::current().name().unwrap_or_default().to_string();
     let _ = writeln!(stderr(), "skipped {test}: {}", why.trim_end());
+}
+
+/// Can a test run? If `missing` names something it cannot, and that is said.
+pub fn or_skip(variable: &str, missing: Option<&str>) -> bool {
+    missing.inspect(|missing| skip(variable, missing)).is_none()
 }
 
 /// The command lines of the processes, zombies apart, for which `is_meant` holds, with their numbers.
@@ -394,8 +414,12 @@ pub fn names(dir: &Path) -> Vec<String> {
 }
 
 /// Waits until `look` finds something; gives up loudly after a minute.
-pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + DEADLINE;
+pub fn until<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
+    until_at_last(what, DEADLINE, look)
+}
+
+fn until_at_last<T>(what: &str, patience: Duration, mut look: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + patience;
     loop {
         if let Some(found) = look() {
             return found;

@@ -9,7 +9,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::installation::{Installation, Push, names, skip, until};
+use crate::installation::{Installation, Push, names, or_skip, until};
 
 /// A file system of its own at `at`, until dropped; none where mounting is not allowed.
 struct Mount(PathBuf);
@@ -24,7 +24,7 @@ impl Mount {
         if mount.status.success() {
             return Some(Self(at.to_path_buf()));
         }
-        skip("AMP_CI_REQUIRE_MOUNT", &String::from_utf8_lossy(&mount.stderr));
+        or_skip("AMP_CI_REQUIRE_MOUNT", Some(&String::from_utf8_lossy(&mount.stderr)));
         None
     }
 
@@ -341,10 +341,8 @@ fn as_nobody(ci: &Installation) -> Option<[&'static str; 6]> {
             .arg("--version")
             .output()
             .is_ok_and(|output| output.status.success());
-    if !can {
-        skip("AMP_CI_REQUIRE_MOUNT", "not root, or user nobody cannot reach the programs");
-    }
-    can.then_some(NOBODY)
+    let missing = (!can).then_some("not root, or user nobody cannot reach the programs");
+    or_skip("AMP_CI_REQUIRE_MOUNT", missing).then_some(NOBODY)
 }
 
 fn build_as(ci: &Installation, prefix: &[&str], limits: &[String]) -> Command {

@@ -134,7 +134,8 @@ fn whatever_is_killed_every_push_ends_in_one_record_in_order_and_nothing_is_left
     let seed = setting("AMP_CI_STORM_SEED", 20_261_122);
     let seconds = setting("AMP_CI_STORM_SECONDS", 10);
     eprintln!("AMP_CI_STORM_SEED={seed} AMP_CI_STORM_SECONDS={seconds}");
-    let mut ci = Installation::building("");
+    let mut ci = Installation::in_memory();
+    ci.chunk("checkout_repos", "true");
     ci.set("AMP_CI_KEEP", "1000000");
     ci.chunk("build_packages", &chunk(&ci));
     fs::create_dir(ci.path("lanes")).unwrap();

@@ -6,17 +6,16 @@ use std::{
     process::{Command, Output},
 };
 
-use crate::installation::{Installation, skip};
+use crate::installation::{Installation, or_skip};
 
 /// Is it there, and allowed to trace?
 pub fn is_there() -> bool {
-    let works = Command::new("strace").args(["-o", "/dev/null", "true"]).output();
-    match works {
-        Ok(output) if output.status.success() => return true,
-        Ok(output) => skip("AMP_CI_REQUIRE_STRACE", &String::from_utf8_lossy(&output.stderr)),
-        Err(error) => skip("AMP_CI_REQUIRE_STRACE", &format!("strace: {error}")),
-    }
-    false
+    let missing = match Command::new("strace").args(["-o", "/dev/null", "true"]).output() {
+        Ok(output) if output.status.success() => None,
+        Ok(output) => Some(String::from_utf8_lossy(&output.stderr).into_owned()),
+        Err(error) => Some(format!("strace: {error}")),
+    };
+    or_skip("AMP_CI_REQUIRE_STRACE", missing.as_deref())
 }
 
 /// A call of the trace.
