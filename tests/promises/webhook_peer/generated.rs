@@ -92,13 +92,13 @@ fn rules_made_by_chance_are_judged_alike() {
         })
         .collect();
     let mut pair = Pair::start(&program, &hooks, &[]);
-    for number in 0..hooks.len() {
+    for (number, hook) in hooks.iter().enumerate() {
         for _ in 0..4 {
             let body = payload(&mut random).to_string();
             let path = format!("/hooks/{number}?q={}", VALUES[random.usize(0..2)]);
             let headers = [("Content-Type", "application/json"), ("X-A", one_of(&mut random, &VALUES))];
             let headers = &headers[..random.usize(1..3)];
-            let name = format!("{} {path} {headers:?} {body}", hooks[number]["trigger-rule"]);
+            let name = format!("{} {path} {headers:?} {body}", hook["trigger-rule"]);
             pair.compare(&Case::new(&name, "POST", &path, headers, body.as_bytes()));
         }
     }

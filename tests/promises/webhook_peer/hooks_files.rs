@@ -43,7 +43,7 @@ fn hooks_files_are_loaded_or_refused_alike() {
     let Some(program) = peer() else { return };
     let mut differences = Vec::new();
     let texts: &[&[u8]] = &[
-        b"", b"null", b"[]", b"{}", b"x", b"[null]", b"[{}]", br#"[{"id":"a"}]"#, br#"[{"id":"a",},]"#, br#"[{id: a}]"#, b"- id: a\n- id: b\n", b"# c\n- id: a # d\n", b"---\n- id: a\n---\n- id: b\n",
+        b"", b"null", b"[]", b"{}", b"x", b"[null]", b"[{}]", br#"[{"id":"a"}]"#, br#"[{"id":"a",},]"#, br"[{id: a}]", b"- id: a\n- id: b\n", b"# c\n- id: a # d\n", b"---\n- id: a\n---\n- id: b\n",
         br#"[{"ID":"a"}]"#, br#"[{"id":1}]"#, br#"[{"id":0777},{"id":0x1f},{"id":1_000},{"id":1.10},{"id":0.1234567891},{"id":yes},{"id":null},{"id":true}]"#, br#"[{"id":[1]}]"#, br#"[{"id":{"a":1}}]"#,
         br#"[{"id":"a","unknown":1}]"#, br#"[{"id":"a","include-command-output-in-response":"true"}]"#, br#"[{"id":"a","include-command-output-in-response":true}]"#, br#"[{"id":"a","include-command-output-in-response":yes}]"#,
         br#"[{"id":"a","include-command-output-in-response":1}]"#, br#"[{"id":"a","success-http-response-code":"200"}]"#, br#"[{"id":"a","success-http-response-code":201.0}]"#, br#"[{"id":"a","success-http-response-code":201.5}]"#,
