@@ -312,7 +312,8 @@ fn an_engine_that_joins_its_words_needs_the_two_lines_of_the_document() {
     let document = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/scaling.md");
     let document = fs::read_to_string(document).unwrap();
     let wrapper = &document[document.find("    #!/bin/bash\n").expect("it has them")..];
-    let wrapper: String = wrapper.lines().take(3).map(|line| format!("{}\n", line.trim_start())).collect();
+    let wrapper: Vec<&str> = wrapper.lines().take(3).map(str::trim_start).collect();
+    let wrapper = wrapper.join("\n") + "\n";
     // What ssh and sshd do: all words pasted together, for a shell to split, and nothing of the environment.
     let ssh = "#!/bin/bash\n[[ $1 == -o ]] && shift 3\nexec env -i PATH=\"$PATH\" bash -c \"$*\"\n";
     let mut ci = behind("over-ssh builder", "echo it\\'s  'a  $b'; exit 7");
