@@ -104,17 +104,19 @@ impl Ci {
 
     /// Moves a claimed entry to `bad/` and tells the fallback.
     pub fn reject_claimed(&self, id: &EntryId, why: &str) -> io::Result<()> {
-        self.rejected(id, why, self.drain.reject_claimed(id, why)?)
+        let name = self.drain.reject_claimed(id, why, &|name| self.tell_of_bad(name, why))?;
+        rejected(id, why, name);
+        Ok(())
     }
 
     fn reject(&self, id: &EntryId, why: &str) -> io::Result<()> {
-        self.rejected(id, why, self.drain.reject(id, why)?)
+        let name = self.drain.reject(id, why, &|name| self.tell_of_bad(name, why))?;
+        rejected(id, why, name);
+        Ok(())
     }
 
-    fn rejected(&self, id: &EntryId, why: &str, name: Option<String>) -> io::Result<()> {
-        let Some(name) = name else { return Ok(()) };
+    fn tell_of_bad(&self, name: &str, why: &str) -> io::Result<()> {
         let why = crate::text::printable(why);
-        tracing::error!("queue/build-{id} is now queue/bad/{name}: {why}");
         let letter = letter::write(
             Draft {
                 stem: format!("bad-{name}"),
@@ -132,6 +134,12 @@ impl Ci {
             &self.settings,
         );
         self.outbox.put(&letter)
+    }
+}
+
+fn rejected(id: &EntryId, why: &str, name: Option<String>) {
+    if let Some(name) = name {
+        tracing::error!("queue/build-{id} is now queue/bad/{name}: {}", crate::text::printable(why));
     }
 }
 

@@ -46,6 +46,9 @@ pub struct Claimed {
     pub bytes: Vec<u8>,
 }
 
+/// Tells somebody that an entry is about to be in `bad/` under this name.
+pub type Tell<'a> = dyn Fn(&str) -> io::Result<()> + 'a;
+
 /// What a look at an entry's file shows.
 #[derive(Debug)]
 pub enum Look {
@@ -189,45 +192,55 @@ impl Drain {
         }
     }
 
-    /// Moves a waiting entry to `bad/` with the reason beside it; returns its name there, or none if the
-    /// entry is gone. Nothing that is in `bad/` is overwritten.
-    pub fn reject(&self, id: &EntryId, why: &str) -> io::Result<Option<String>> {
-        self.move_to_bad(&id.waiting(), why)
+    /// Moves a waiting entry to `bad/` with the reason beside it, after `tell` has told somebody under which name;
+    /// returns that name, or none if the entry is gone. Nothing that is in `bad/` is overwritten.
+    pub fn reject(&self, id: &EntryId, why: &str, tell: &Tell) -> io::Result<Option<String>> {
+        self.move_to_bad(&id.waiting(), why, tell)
     }
 
     /// The same for a claimed entry.
-    pub fn reject_claimed(&self, id: &EntryId, why: &str) -> io::Result<Option<String>> {
-        self.move_to_bad(&id.claimed(), why)
+    pub fn reject_claimed(&self, id: &EntryId, why: &str, tell: &Tell) -> io::Result<Option<String>> {
+        self.move_to_bad(&id.claimed(), why, tell)
     }
 
-    fn move_to_bad(&self, name: &str, why: &str) -> io::Result<Option<String>> {
-        let bad = self.dir.join("bad");
-        fs_err::create_dir_all(&bad)?;
-        let plain = name.strip_suffix(".lock").unwrap_or(name);
-        for attempt in 0.. {
-            let target = if attempt == 0 { plain.to_string() } else { format!("{plain}.{attempt}") };
-            // The reason first: an entry in bad/ always has one.
-            let why_path = bad.join(format!("{target}.why"));
-            match fs_err::OpenOptions::new().write(true).create_new(true).open(&why_path) {
-                Ok(mut file) => {
-                    if let Err(error) = writeln!(file, "{}", crate::text::printable(why)) {
-                        // On a full disk the next try must not find its name taken.
-                        let _ = fs_err::remove_file(&why_path);
-                        return Err(error);
-                    }
-                }
-                Err(error) if error.kind() == ErrorKind::AlreadyExists => continue,
-                Err(error) => return Err(error),
+    fn move_to_bad(&self, name: &str, why: &str, tell: &Tell) -> io::Result<Option<String>> {
+        if self.dir.join(name).symlink_metadata().is_err() {
+            return Ok(None);
+        }
+        fs_err::create_dir_all(self.dir.join("bad"))?;
+        // The reason first: an entry in bad/ always has one. Then whoever is told: whatever dies here, somebody hears.
+        let target = self.reserve(name.strip_suffix(".lock").unwrap_or(name), why)?;
+        let moved = tell(&target).and_then(|()| self.rename(name, &format!("bad/{target}")));
+        if !matches!(moved, Ok(true)) {
+            let _ = fs_err::remove_file(self.reason(&target));
+        }
+        Ok(moved?.then_some(target))
+    }
+
+    /// A name in `bad/` that nobody has, taken by writing down the reason under it.
+    fn reserve(&self, plain: &str, why: &str) -> io::Result<String> {
+        let numbered = (1..).map(|number| format!("{plain}.{number}"));
+        for target in std::iter::once(plain.to_string()).chain(numbered) {
+            if self.dir.join("bad").join(&target).symlink_metadata().is_ok() {
+                continue;
             }
-            if self.rename(name, &format!("bad/{target}"))? {
-                return Ok(Some(target));
-            }
-            fs_err::remove_file(&why_path)?;
-            if !self.dir.join(name).exists() {
-                return Ok(None);
+            let path = self.reason(&target);
+            let written =
+                fs_err::OpenOptions::new().write(true).create_new(true).open(&path).and_then(|mut file| {
+                    // On a full disk the next try must not find its name taken.
+                    writeln!(file, "{}", crate::text::printable(why))
+                        .inspect_err(|_| _ = fs_err::remove_file(&path))
+                });
+            match written {
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                written => return written.map(|()| target),
             }
         }
         unreachable!("the numbers do not end")
+    }
+
+    fn reason(&self, target: &str) -> PathBuf {
+        self.dir.join("bad").join(format!("{target}.why"))
     }
 
     /// Renames without overwriting; false if the source is not there or the target is.

@@ -96,6 +96,40 @@ fn killed_at_any_call_that_changes_something_the_next_build_goes_on_from_there()
 }
 
 #[test]
+fn killed_while_it_rejects_an_entry_the_fallback_hears_all_the_same() {
+    if !strace::is_there() {
+        return;
+    }
+    let damaged = || {
+        let ci = Installation::building("true");
+        ci.entry("5.5", r#"{"repository": "../x"}"#);
+        ci
+    };
+    let home = damaged();
+    assert!(strace::run(&home, "build", &[], "").status.success());
+    let calls = strace::calls(&home);
+    let from =
+        calls.iter().position(|call| call.text.contains("/queue/bad\"")).expect("it makes the directory");
+    let to = calls
+        .iter()
+        .position(|call| call.text.contains("/queue/bad/build-5.5\", RENAME"))
+        .expect("it moves the entry");
+    for call in calls[from..=to].iter().filter(|call| CHANGING.contains(&call.name.as_str())) {
+        let (ci, what) = (damaged(), format!("killed at {} {}", call.name, call.number));
+        let output =
+            strace::run(&ci, "build", &[], &format!("{}:signal=KILL:when={}", call.name, call.number));
+        assert_eq!(output.status.signal(), Some(9), "{what}");
+        ci.build(1);
+        ci.assert_all_over();
+        let bad: Vec<_> =
+            names(&ci.path("queue/bad")).into_iter().filter(|name| !name.ends_with(".why")).collect();
+        assert_eq!(bad.len(), 1, "{what}");
+        assert!(ci.path(&format!("queue/bad/{}.why", bad[0])).exists(), "{what}");
+        assert!(ci.letters().iter().any(|letter| letter.stem == format!("bad-{}", bad[0])), "{what}");
+    }
+}
+
+#[test]
 fn refused_any_call_that_changes_something_no_try_is_burnt_and_all_goes_on() {
     if !strace::is_there() {
         return;
