@@ -48,7 +48,9 @@ pub fn run_sh(nonce: &Nonce, workspace: &Path, limit: Timeout) -> String {
         None => (String::new(), u64::MAX >> 1),
     };
     format!(
-        "exec 2>&1 </dev/null\n\
+        // One word or nothing: pasted behind `bash -c` without its quotes, a function is no command at all.
+        "run() {{\n\
+         exec 2>&1 </dev/null\n\
          say() {{ printf '\\n%s %s %s\\n' {nonce} \"$1\" \"$2\"; }}\n\
          cd {dir} && [ -r {SCRIPT} ] || {{ say unseen \"$(uname -n)\"; exit 125; }}\n\
          # What bash remarks when build.sh is killed is no output of build.sh.\n\
@@ -60,7 +62,9 @@ pub fn run_sh(nonce: &Nonce, workspace: &Path, limit: Timeout) -> String {
          case $rc in 129 | 130 | 137 | 143) sleep 1 ;; esac\n\
          case $rc in 124 | 137) if [ $SECONDS -ge {seconds} ]; then say late $rc; exit $rc; fi ;; esac\n\
          say exit $rc\n\
-         exit $rc\n",
+         exit $rc\n\
+         }}\n\
+         run\n",
         nonce = nonce.0,
     )
 }
