@@ -196,7 +196,7 @@ fn chunks_written_for_the_original_work_and_bash_s_own_braces_too() {
 #[test]
 fn a_chunk_without_a_final_newline_or_with_bytes_that_are_no_text_does_no_harm() {
     let ci = Installation::new();
-    ci.chunk("checkout_repos", "echo one");
+    ci.chunk("checkout_repos", "cat <<TEXT\none\nTEXT");
     fs::write(ci.path("scripts/build_packages"), b"printf 'two \xff\n'").unwrap();
     ci.chunk("distribute_main", "echo three # {");
     ci.push(&Push::to("r", "main"));

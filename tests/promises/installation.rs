@@ -3,7 +3,7 @@
 use std::{
     ffi::OsStr,
     fs,
-    io::{Write, stderr},
+    io::{Read, Write, stderr},
     os::unix::process::ExitStatusExt,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Output, Stdio},
@@ -208,10 +208,16 @@ impl Installation {
 
     /// Runs `build` with these arguments to its end; nothing may be printed, as cron would mail it.
     pub fn build_with(&self, arguments: &[&str]) -> Output {
-        let output = self.command("build").args(arguments).output().unwrap();
-        let said = [&output.stdout[..], &output.stderr[..]].concat();
+        let mut command = self.command("build");
+        command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut build = Running::start(&mut command);
+        let status = until_at_last("build ends", 4 * DEADLINE, || build.0.try_wait().unwrap());
+        let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+        build.0.stdout.take().unwrap().read_to_end(&mut stdout).unwrap();
+        build.0.stderr.take().unwrap().read_to_end(&mut stderr).unwrap();
+        let said = [&stdout[..], &stderr[..]].concat();
         assert!(said.is_empty(), "build said: {}", String::from_utf8_lossy(&said));
-        output
+        Output { status, stdout, stderr }
     }
 
     /// Starts `build` and returns at once.

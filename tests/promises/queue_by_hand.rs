@@ -223,16 +223,20 @@ fn unknown_fields_are_kept_and_ignored() {
 #[test]
 fn an_entry_that_is_being_written_in_place_is_waited_for() {
     let ci = Installation::building("true");
+    ci.chunk("checkout_repos_dev", &ci.stop_at("dev"));
+    ci.push(&Push::to("r", "dev"));
     let json = Push::to("r", "main").json();
     let path = ci.path("queue/build-5.5");
     fs::write(&path, &json[..json.len() / 2]).unwrap();
-    let mut build = ci.start_build(1);
-    // The lock file tells that it is at work; it has looked when it waits for more.
-    wait_until("build is at work", || ci.path("queue/lock").exists());
+    let mut build = ci.start_build(2);
+    // The older one is looked at first.
+    ci.wait_at("dev");
+    assert!(path.exists() && !ci.path("queue/bad").exists(), "{}", ci.log());
     fs::write(&path, &json).unwrap();
+    wait_until("it is built when it is whole", || built(&ci) == ["r"]);
+    assert_eq!(ci.record().id, "5.5");
+    ci.let_go("dev");
     assert_eq!(build.wait(), 0);
-    assert_eq!(ci.record().outcome(), "succeeded");
-    assert!(!ci.path("queue/bad").exists(), "{}", ci.log());
 }
 
 #[test]
