@@ -12,12 +12,12 @@ use crate::{
     installation::Installation,
 };
 
-const SECRET: &str = "It's a \"Secret\" to Everybody";
+pub(crate) const SECRET: &str = "It's a \"Secret\" to Everybody";
 
 /// The daemon with the shipped hooks file, and the queue behind it.
-struct Intake {
-    ci: Installation,
-    daemon: Daemon,
+pub(crate) struct Intake {
+    pub(crate) ci: Installation,
+    pub(crate) daemon: Daemon,
 }
 
 /// How the body is sent: the two that GitHub offers.
@@ -28,7 +28,7 @@ enum ContentType {
 }
 
 impl Intake {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with(&[])
     }
 
@@ -49,7 +49,7 @@ impl Intake {
         Self { ci, daemon: setup.start() }
     }
 
-    fn deliver(&self, event: &str, payload: &str) -> Reply {
+    pub(crate) fn deliver(&self, event: &str, payload: &str) -> Reply {
         self.deliver_as(ContentType::Json, event, payload, SECRET)
     }
 
@@ -84,13 +84,13 @@ impl Intake {
     }
 }
 
-fn signature(secret: &str, body: &str) -> String {
+pub(crate) fn signature(secret: &str, body: &str) -> String {
     let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap();
     mac.update(body.as_bytes());
     format!("sha256={}", hex::encode(mac.finalize().into_bytes()))
 }
 
-fn fixture(name: &str) -> String {
+pub(crate) fn fixture(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/github").join(name);
     fs::read_to_string(path).unwrap()
 }

@@ -6,12 +6,19 @@
 use std::{
     collections::{BTreeMap, HashMap},
     fs,
+    io::{Read, Write},
+    net::{TcpListener, TcpStream},
+    path::Path,
     process::{Command, Stdio},
     thread,
     time::{Duration, Instant},
 };
 
-use crate::installation::{Installation, Push, Running, names, processes};
+use crate::{
+    daemon::raw_request,
+    github::{SECRET, signature},
+    installation::{COMMIT, Installation, Push, Running, names, processes, wait_until},
+};
 
 /// Xorshift: reproducible, and nothing more is asked of it.
 struct Dice(u64);
@@ -68,16 +75,33 @@ struct Storm {
     ci: Installation,
     dice: Dice,
     build: Option<Running>,
+    webhookd: Option<Running>,
+    port: u16,
     /// Pushes that were answered, by lane, in order.
     queued: BTreeMap<String, Vec<String>>,
     kills: HashMap<&'static str, usize>,
 }
 
 impl Storm {
-    /// A push that `queue_build` may not survive.
+    /// A push, straight or through the daemon.
     fn push(&mut self) {
         let repository = *self.dice.pick(&REPOSITORIES).unwrap();
         let branch = *self.dice.pick(&BRANCHES).unwrap();
+        let said = if self.dice.roll(2) == 0 {
+            self.queue_build(repository, branch)
+        } else {
+            self.post(repository, branch)
+        };
+        let words = said.split_ascii_whitespace().collect::<Vec<_>>();
+        if let ["queued", name] = words[words.len().saturating_sub(2)..] {
+            let lane =
+                format!("{repository}-{}", branch.rsplit('/').next().unwrap().replace("master", "main"));
+            self.queued.entry(lane).or_default().push(name.strip_prefix("build-").unwrap().to_string());
+        }
+    }
+
+    /// What `queue_build` says, which it may not survive.
+    fn queue_build(&mut self, repository: &str, branch: &str) -> String {
         let mut command = self.ci.command("queue_build");
         let child = command
             .args(Push::to(repository, branch).arguments())
@@ -90,12 +114,71 @@ impl Storm {
             kill(&child.id().to_string());
             *self.kills.entry("queue_build").or_default() += 1;
         }
-        let said = child.wait_with_output().unwrap().stdout;
-        if let Some(id) = String::from_utf8_lossy(&said).trim_end().strip_prefix("queued build-") {
-            let lane =
-                format!("{repository}-{}", branch.rsplit('/').next().unwrap().replace("master", "main"));
-            self.queued.entry(lane).or_default().push(id.to_string());
+        String::from_utf8_lossy(&child.wait_with_output().unwrap().stdout).into_owned()
+    }
+
+    /// What GitHub would be told, if anything: the daemon or its command may not survive it.
+    fn post(&mut self, repository: &str, branch: &str) -> String {
+        // By this name the command of the daemon is found.
+        let pusher = format!("{}/pusher", self.ci.home().display());
+        let body = serde_json::json!({
+            "ref": format!("refs/heads/{branch}"),
+            "deleted": false,
+            "repository": {"name": repository},
+            "head_commit": {"id": COMMIT},
+            "pusher": {"name": pusher, "email": "bdwheele@example.org"},
+        })
+        .to_string();
+        let headers = [
+            ("Content-Type", "application/json"),
+            ("X-GitHub-Event", "push"),
+            ("X-Hub-Signature-256", &signature(SECRET, &body)),
+            ("Connection", "close"),
+        ];
+        let request = raw_request("POST", "/webhook/amp_main", &headers, body.as_bytes());
+        let Ok(mut stream) = TcpStream::connect(("127.0.0.1", self.port)) else { return String::new() };
+        if stream.write_all(&request).is_err() {
+            return String::new();
         }
+        if self.dice.roll(4) == 0 {
+            thread::sleep(Duration::from_micros(u64::try_from(self.dice.roll(20_000)).unwrap()));
+            let (what, victims) = if self.dice.roll(2) == 0 {
+                ("webhookd", self.webhookd.iter().map(|daemon| daemon.pid().to_string()).collect())
+            } else {
+                ("its queue_build", pids(|line| line.contains(&pusher)))
+            };
+            if let Some(pid) = victims.first() {
+                kill(pid);
+                *self.kills.entry(what).or_default() += 1;
+            }
+        }
+        let mut said = Vec::new();
+        let _ = stream.read_to_end(&mut said);
+        String::from_utf8_lossy(&said).into_owned()
+    }
+
+    /// Whoever looks after daemons starts it again, at once, and waits until it serves.
+    fn look_after_webhookd(&mut self) {
+        if self.webhookd.as_mut().is_some_and(|daemon| daemon.is_over().is_none()) {
+            return;
+        }
+        let hooks = Path::new(env!("CARGO_MANIFEST_DIR")).join("hooks.json");
+        let programs = Path::new(env!("CARGO_BIN_EXE_queue_build")).parent().unwrap();
+        let mut command = self.ci.command("webhookd");
+        command.args([
+            "-ip",
+            "127.0.0.1",
+            "-urlprefix",
+            "webhook",
+            "-template",
+            "-port",
+            &self.port.to_string(),
+        ]);
+        command.arg("-hooks").arg(hooks).env("SECRET", SECRET).env("SECRET_OLD", "");
+        command.env("PATH", format!("{}:{}", programs.display(), std::env::var("PATH").unwrap()));
+        let port = self.port;
+        self.webhookd = Some(Running::start(command.stdout(Stdio::null()).stderr(Stdio::null())));
+        wait_until("webhookd serves", || TcpStream::connect(("127.0.0.1", port)).is_ok());
     }
 
     /// Kills one of what runs.
@@ -117,6 +200,7 @@ impl Storm {
 
     /// Cron: starts `build` if none runs. Says whether one that was left in peace found nothing more to do.
     fn cron(&mut self) -> bool {
+        self.look_after_webhookd();
         if let Some(build) = &mut self.build {
             let Some(code) = build.is_over() else { return false };
             assert!([0, -9].contains(&code), "build left with {code}: {}", self.ci.log());
@@ -139,8 +223,17 @@ fn whatever_is_killed_every_push_ends_in_one_record_in_order_and_nothing_is_left
     ci.set("AMP_CI_KEEP", "1000000");
     ci.chunk("build_packages", &chunk(&ci));
     fs::create_dir(ci.path("lanes")).unwrap();
-    let mut storm =
-        Storm { ci, dice: Dice(seed), build: None, queued: BTreeMap::new(), kills: HashMap::new() };
+    let mut storm = Storm {
+        ci,
+        dice: Dice(seed),
+        build: None,
+        webhookd: None,
+        // Free now; nobody else of this machine is given it so soon.
+        port: TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port(),
+        queued: BTreeMap::new(),
+        kills: HashMap::new(),
+    };
+    storm.look_after_webhookd();
 
     // A backlog, and then pushes and kills together, and then kills until nothing waits.
     for _ in 0..150 {
