@@ -18,7 +18,7 @@ use tempfile::TempDir;
 pub const COMMIT: &str = "84ce5aeb5cbfe12bf72096f34d93c9f5d148e997";
 
 /// How long a condition may take before the test is given up.
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_secs(240);
 
 /// A home with nothing in it but the directories; letters are written to `mail/`, builds run in `work/`.
 pub struct Installation {
@@ -419,7 +419,7 @@ pub fn names(dir: &Path) -> Vec<String> {
     names
 }
 
-/// Waits until `look` finds something; gives up loudly after a minute.
+/// Waits until `look` finds something; gives up loudly after some minutes, which only a hang takes.
 pub fn until<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
     until_at_last(what, DEADLINE, look)
 }
