@@ -86,13 +86,21 @@ async fn collect(body: &mut Incoming, most: usize, memory: &Memory) -> Result<Re
     Ok(received)
 }
 
+/// So much of the rest of a refused body is taken in: whoever sends more than that does not mean to end.
+const MOST_DISCARDED: usize = 64 << 20;
+
 /// Takes in, for a while and to nobody, what is left of a body whose request is answered already: a client
 /// that sends all of it before it reads would otherwise find its connection broken in place of the answer.
 pub(super) fn discard(mut body: Incoming, head: &Parts, time: Duration) {
     // Whoever waits to be asked for the body is not asked.
     if !head.headers.contains_key(header::EXPECT) {
         let rest = async move {
-            while poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await.is_some_and(|frame| frame.is_ok()) {}
+            let mut discarded = 0;
+            while discarded < MOST_DISCARDED
+                && let Some(Ok(frame)) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await
+            {
+                discarded += frame.data_ref().map_or(0, axum::body::Bytes::len);
+            }
         };
         tokio::spawn(timeout(time, rest));
     }

@@ -77,7 +77,7 @@ fn a_body_that_never_ends_is_cut_off_and_others_are_served_meanwhile() {
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     stream.write_all(b"POST /hooks/rule HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n").unwrap();
     let chunk = [b"10000\r\n", &vec![b'x'; 0x10000][..], b"\r\n"].concat();
-    let (mut sent, begun) = (0, Instant::now());
+    let (mut sent, begun) = (0_u64, Instant::now());
     while stream.write_all(&chunk).is_ok() {
         sent += 0x10000;
         assert!(begun.elapsed() < DEADLINE, "it stops taking it");
