@@ -3,7 +3,7 @@
 //! The parser is a port of libyaml, as the peer's is, so both agree on what is YAML. What a plain word
 //! means (`yes`, `0777`, `1_000`) is decided here.
 
-use std::{borrow::Cow, collections::HashMap};
+use std::{borrow::Cow, collections::HashMap, panic::catch_unwind};
 
 use libyaml_safer::{Event, EventData, Parser, ScalarStyle};
 
@@ -57,7 +57,10 @@ impl Value {
 pub(super) fn parse(text: &str) -> Result<Node, YamlError> {
     let mut text = with_leading_tabs_as_spaces(text.strip_prefix('\u{feff}').unwrap_or(text));
     loop {
-        match (Tree { anchors: HashMap::new(), expanded: 0 }).document(&text) {
+        // The parser gives up on some of what it does not know (a tag in front of a comma) by a panic.
+        let document = || (Tree { anchors: HashMap::new(), expanded: 0 }).document(&text);
+        let document = catch_unwind(document).unwrap_or_else(|_| Err(ours(1, "no YAML that can be read")));
+        match document {
             Err(Failure::Syntax(error)) => match with_json_escape_mended(&text, &error) {
                 Some(mended) => text = Cow::Owned(mended),
                 None => return Err(syntax_error(&error)),
@@ -487,6 +490,11 @@ mod tests {
             let error = parse(text).unwrap_err();
             assert!(error.line == line && error.problem.contains(problem), "{text}: {error}");
         }
+    }
+
+    #[test]
+    fn what_the_parser_gives_up_on_is_an_error() {
+        assert_eq!(parse("{!x, a}").unwrap_err().problem, "no YAML that can be read");
     }
 
     #[test]
