@@ -3,6 +3,7 @@
 use std::{
     io,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -17,6 +18,7 @@ use tokio::{sync::mpsc::Receiver, task::JoinHandle};
 use super::{
     access_log::Access,
     command::{Finished, Job},
+    connections::Seat,
     sniff,
 };
 
@@ -147,6 +149,14 @@ pub(super) struct Output {
     pub(super) rest: Receiver<Bytes>,
     pub(super) command: JoinHandle<Finished>,
     pub(super) client_gone: Pin<Box<dyn Future<Output = ()> + Send>>,
+    /// Kept while output is sent, however long that takes.
+    pub(super) seat: Arc<Seat>,
+}
+
+impl Drop for Output {
+    fn drop(&mut self) {
+        self.seat.request_is_answered();
+    }
 }
 
 /// That output as a body. A command that fails cuts it off, so that the client can tell.
@@ -164,6 +174,7 @@ impl HttpBody for Streamed {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         let output = &mut self.output;
+        output.seat.request_is_there();
         if output.client_gone.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Some(Err(io::ErrorKind::BrokenPipe.into())));
         }

@@ -96,7 +96,9 @@ fn serve(
         Some(PidFile::create(&options.pidfile).context("error creating pid file")?)
     };
     info!("version {} starting", env!("CARGO_PKG_VERSION"));
-    std::panic::set_hook(Box::new(|panic| error!("panic: {panic}")));
+    if verbose {
+        std::panic::set_hook(Box::new(|panic| error!("panic: {panic}")));
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let entered = runtime.enter();
     let mut signals = Signals::new()?;

@@ -362,7 +362,8 @@ impl Visit<'_> {
         let mut answer = Answer::new(self.status(hook, hook.success_code), "");
         let socket = Arc::clone(&self.connection.socket);
         let client_gone = Box::pin(async move { socket.closed().await });
-        answer.body = Contents::Output(Output { first: Some(first), rest, command, client_gone });
+        let seat = Arc::clone(&self.connection.seat);
+        answer.body = Contents::Output(Output { first: Some(first), rest, command, client_gone, seat });
         answer
     }
 
