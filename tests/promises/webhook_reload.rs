@@ -74,6 +74,22 @@ fn a_turned_symbolic_link_is_a_change_wherever_it_is_on_the_way() {
 }
 
 #[test]
+fn a_turned_link_above_the_file_is_a_change_too() {
+    let setup = Setup::new("[]").flags(&["-hotreload", "-hooks", "current/hooks.json"]);
+    let dir = setup.dir().to_owned();
+    for (version, text) in [("one", "one"), ("two", "two")] {
+        fs::create_dir(dir.join(version)).unwrap();
+        fs::write(dir.join(version).join("hooks.json"), saying(text)).unwrap();
+    }
+    symlink("one", dir.join("current")).unwrap();
+    let daemon = setup.start();
+    wait_for_answer(&daemon, "one");
+    symlink("two", dir.join("next")).unwrap();
+    fs::rename(dir.join("next"), dir.join("current")).unwrap();
+    wait_for_answer(&daemon, "two");
+}
+
+#[test]
 fn a_file_that_was_broken_or_absent_at_the_start_is_loaded_once_it_is_good() {
     for (hotreload, broken) in [(true, Some("[{")), (true, None), (false, Some("[{")), (false, None)] {
         let flags: &[&str] = if hotreload { &["-hotreload"] } else { &[] };
