@@ -12,6 +12,7 @@ use axum::{
     http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
     response::Response,
 };
+use futures_util::FutureExt;
 use hyper::body::Frame;
 use tokio::{sync::mpsc::Receiver, task::JoinHandle};
 
@@ -20,6 +21,7 @@ use super::{
     command::{Finished, Job},
     connections::Seat,
     sniff,
+    stream::Socket,
 };
 
 /// Bodies up to this size are sent with their length, longer ones in chunks, as the peer does.
@@ -93,7 +95,7 @@ impl Answer {
             }
             Contents::Output(output) => {
                 let start = output.first.clone().unwrap_or_default();
-                (start, Body::new(Streamed { output, access: access.take() }))
+                (start, Body::new(Streamed { output, cut_off: false, access: access.take() }))
             }
         };
         if status == StatusCode::NOT_MODIFIED {
@@ -149,6 +151,7 @@ pub(super) struct Output {
     pub(super) rest: Receiver<Bytes>,
     pub(super) command: JoinHandle<Finished>,
     pub(super) client_gone: Pin<Box<dyn Future<Output = ()> + Send>>,
+    pub(super) socket: Arc<Socket>,
     /// Kept while output is sent, however long that takes.
     pub(super) seat: Arc<Seat>,
 }
@@ -162,6 +165,7 @@ impl Drop for Output {
 /// That output as a body. A command that fails cuts it off, so that the client can tell.
 struct Streamed {
     output: Output,
+    cut_off: bool,
     access: Option<Access>,
 }
 
@@ -173,25 +177,30 @@ impl HttpBody for Streamed {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
-        let output = &mut self.output;
+        let Self { output, cut_off, access } = &mut *self;
         output.seat.request_is_there();
         if output.client_gone.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Some(Err(io::ErrorKind::BrokenPipe.into())));
+        }
+        if *cut_off {
+            return Poll::Pending;
         }
         let next = match output.first.take() {
             Some(first) => Some(first),
             None => ready!(output.rest.poll_recv(cx)),
         };
         if let Some(bytes) = next {
-            if let Some(access) = &mut self.access {
+            if let Some(access) = access {
                 access.bytes += bytes.len() as u64;
             }
             return Poll::Ready(Some(Ok(Frame::data(bytes))));
         }
-        match ready!(Pin::new(&mut output.command).poll(cx)) {
-            Ok(Finished { failed: false, .. }) => Poll::Ready(None),
-            _ => Poll::Ready(Some(Err(io::Error::other("the command failed")))),
+        if let Ok(Finished { failed: false, .. }) = ready!(output.command.poll_unpin(cx)) {
+            return Poll::Ready(None);
         }
+        output.socket.cut_off();
+        *cut_off = true;
+        Poll::Pending
     }
 }
 

@@ -38,22 +38,50 @@ impl Refused {
     }
 }
 
-/// Reads `body` to its end.
-pub(super) async fn receive(
-    body: &mut Incoming,
-    most: usize,
-    time: Duration,
-    memory: &Memory,
-) -> Result<Received, Refused> {
-    // Known before a byte of it is asked for: whoever waits for `100 Continue` need not send it.
-    if body.size_hint().lower() > most as u64 {
-        return Err(Refused::TooLarge);
+/// A request's body, until somebody wants it.
+pub(super) enum Intake {
+    OnTheWire(Incoming),
+    Done(Result<Received, Refused>),
+}
+
+impl Intake {
+    pub(super) fn new(body: Incoming) -> Self {
+        Self::OnTheWire(body)
     }
-    let collected = collect(body, most, memory);
-    if time.is_zero() {
-        collected.await
-    } else {
-        timeout(time, collected).await.unwrap_or(Err(Refused::TooSlow))
+
+    /// Reads it to its end.
+    pub(super) async fn receive(
+        self,
+        head: &Parts,
+        most: usize,
+        time: Duration,
+        memory: &Memory,
+    ) -> Result<Received, Refused> {
+        let mut body = match self {
+            Self::Done(received) => return received,
+            Self::OnTheWire(body) => body,
+        };
+        let received = if body.size_hint().lower() > most as u64 {
+            // Known before a byte of it is asked for: whoever waits for `100 Continue` need not send it.
+            Err(Refused::TooLarge)
+        } else if time.is_zero() {
+            collect(&mut body, most, memory).await
+        } else {
+            timeout(time, collect(&mut body, most, memory)).await.unwrap_or(Err(Refused::TooSlow))
+        };
+        if received.is_err() {
+            discard(body, head);
+        }
+        received
+    }
+
+    /// The request is answered without it.
+    pub(super) fn leave(self, head: &Parts) {
+        if let Self::OnTheWire(body) = self
+            && !body.is_end_stream()
+        {
+            discard(body, head);
+        }
     }
 }
 
@@ -86,12 +114,14 @@ async fn collect(body: &mut Incoming, most: usize, memory: &Memory) -> Result<Re
     Ok(received)
 }
 
-/// So much of the rest of a refused body is taken in: whoever sends more than that does not mean to end.
+/// So much of the rest of a refused body is taken in, and for so long: whoever sends more than that does not
+/// mean to end.
 const MOST_DISCARDED: usize = 64 << 20;
+const LONGEST_DISCARDED: Duration = Duration::from_secs(5);
 
 /// Takes in, for a while and to nobody, what is left of a body whose request is answered already: a client
 /// that sends all of it before it reads would otherwise find its connection broken in place of the answer.
-pub(super) fn discard(mut body: Incoming, head: &Parts, time: Duration) {
+fn discard(mut body: Incoming, head: &Parts) {
     // Whoever waits to be asked for the body is not asked.
     if !head.headers.contains_key(header::EXPECT) {
         let rest = async move {
@@ -102,6 +132,6 @@ pub(super) fn discard(mut body: Incoming, head: &Parts, time: Duration) {
                 discarded += frame.data_ref().map_or(0, axum::body::Bytes::len);
             }
         };
-        tokio::spawn(timeout(time, rest));
+        tokio::spawn(timeout(LONGEST_DISCARDED, rest));
     }
 }

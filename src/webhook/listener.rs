@@ -210,11 +210,11 @@ impl Listener {
                 let (stream, address) = socket.accept().await?;
                 // Answers are small and whole: waiting to fill a packet only delays them.
                 let _ = stream.set_nodelay(true);
-                Ok((Socket::Tcp(stream), Peer::Tcp(address)))
+                Ok((stream.into(), Peer::Tcp(address)))
             }
             Self::Unix(socket) => {
                 let (stream, _) = socket.accept().await?;
-                Ok((Socket::Unix(stream), Peer::Unix))
+                Ok((stream.into(), Peer::Unix))
             }
         }
     }

@@ -1,8 +1,8 @@
 //! `webhookd`: a request comes in, the hooks file decides, a command runs, its output goes back.
 //!
 //! [`hooks`] decides and knows no server, no process and no clock; everything else here is the thin outer
-//! part that does. A request's way: `server` accepts it, `respond` leads it from head to answer, with
-//! `route`, `body`, the hooks of `reload`, `hooks` itself and `command`; `answer` puts it on the wire.
+//! part that does. A request's way: `server` accepts it, `respond` routes it, `visit` leads it through `body`,
+//! `hooks` and `command` to its `answer`.
 
 mod access_log;
 mod answer;
@@ -27,11 +27,13 @@ mod request_id;
 mod respond;
 mod route;
 mod server;
+mod service;
 mod sniff;
 mod status;
 mod stop;
 mod stream;
 mod tls;
+mod visit;
 mod watch;
 
 pub use daemon::run;

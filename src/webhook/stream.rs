@@ -3,7 +3,10 @@
 use std::{
     io::{self, IoSlice},
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -17,22 +20,46 @@ use tokio::{
 
 /// The socket of a connection.
 #[derive(Debug)]
-pub(super) enum Socket {
+pub(super) struct Socket {
+    stream: Transport,
+    cut_off: AtomicBool,
+}
+
+#[derive(Debug)]
+enum Transport {
     Tcp(TcpStream),
     Unix(UnixStream),
 }
 
-/// Calls the same method of whichever socket it is.
+/// Calls the same method of whichever transport it is.
 macro_rules! either {
     ($socket:expr, $stream:ident => $call:expr) => {
-        match $socket {
-            Socket::Tcp($stream) => $call,
-            Socket::Unix($stream) => $call,
+        match &$socket.stream {
+            Transport::Tcp($stream) => $call,
+            Transport::Unix($stream) => $call,
         }
     };
 }
 
+impl From<TcpStream> for Socket {
+    fn from(stream: TcpStream) -> Self {
+        Self { stream: Transport::Tcp(stream), cut_off: AtomicBool::new(false) }
+    }
+}
+
+impl From<UnixStream> for Socket {
+    fn from(stream: UnixStream) -> Self {
+        Self { stream: Transport::Unix(stream), cut_off: AtomicBool::new(false) }
+    }
+}
+
 impl Socket {
+    /// Breaks the connection as soon as all that is said already has been written: an error of the body
+    /// would break it at once, and take along what the client has not been sent yet.
+    pub(super) fn cut_off(&self) {
+        self.cut_off.store(true, Ordering::Relaxed);
+    }
+
     /// The first byte that the client sends, left where it is.
     pub(super) async fn first_byte(&self) -> io::Result<Option<u8>> {
         let mut byte = [0];
@@ -65,8 +92,8 @@ pub(super) struct Stream(pub(super) Arc<Socket>);
 impl AsyncRead for Stream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         loop {
-            ready!(either!(&*self.0, stream => stream.poll_read_ready(cx)))?;
-            match either!(&*self.0, stream => stream.try_read_buf(buf)) {
+            ready!(either!(self.0, stream => stream.poll_read_ready(cx)))?;
+            match either!(self.0, stream => stream.try_read_buf(buf)) {
                 Ok(_) => return Poll::Ready(Ok(())),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Poll::Ready(Err(error)),
@@ -82,7 +109,7 @@ impl Stream {
         mut write: impl FnMut(&Socket) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
         loop {
-            ready!(either!(&*self.0, stream => stream.poll_write_ready(cx)))?;
+            ready!(either!(self.0, stream => stream.poll_write_ready(cx)))?;
             match write(&self.0) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 written => return Poll::Ready(written),
@@ -109,11 +136,14 @@ impl AsyncWrite for Stream {
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.0.cut_off.load(Ordering::Relaxed) {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
         Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         let end = rustix::net::Shutdown::Write;
-        Poll::Ready(either!(&*self.0, stream => rustix::net::shutdown(stream, end)).map_err(Into::into))
+        Poll::Ready(either!(self.0, stream => rustix::net::shutdown(stream, end)).map_err(Into::into))
     }
 }

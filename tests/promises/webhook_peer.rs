@@ -154,7 +154,9 @@ fn exchange(daemon: &Daemon, case: &Case) -> Vec<String> {
         };
         let fired = count(" hook triggered successfully");
         let over = count("] finished handling ") + count("] error in exec: ");
-        (log.ends_with('\n') && count(" | ") > 0 && over >= fired).then_some(log)
+        let hints = log.lines().filter(|line| NAME_WITH_BLANK.is_match(line)).count();
+        let hinted = count("] use 'pass-arguments-to-command' ") >= hints;
+        (log.ends_with('\n') && count(" | ") > 0 && over >= fired && hinted).then_some(log)
     };
     let marks = ["Location: ", "400 Bad Request", "404 page not found"];
     let unlogged = lines.iter().any(|line| marks.iter().any(|mark| line.starts_with(mark)))
@@ -186,6 +188,10 @@ fn read_answer(stream: &mut impl Read, head_only: bool) -> Vec<String> {
     lines.extend(String::from_utf8_lossy(&reply.body).lines().map(str::to_owned));
     lines
 }
+
+/// Of a program that is not found and whose name looks like a command line, a hint is said next.
+static NAME_WITH_BLANK: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r#"\] error in exec: .*exec: "[^"]* [^"]*":"#).unwrap());
 
 /// What is another one each time.
 static MASKS: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
