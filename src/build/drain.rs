@@ -29,11 +29,17 @@ use super::{
 use crate::{
     durable,
     home::Home,
-    queue::{Claimed, Drain, EntryId, Lane, drain::Look, waiting::Waiting},
+    queue::{
+        Claimed, Drain, EntryId, Lane,
+        drain::{Listing, Look},
+        waiting::Waiting,
+    },
 };
 
 /// How often we look ourselves where the kernel does not tell.
 const LOOK: Duration = Duration::from_secs(1);
+
+const UNREADABLE: &str = "the queue cannot be read";
 
 /// So many builds finish between two looks at what can be removed.
 const SWEEP_EVERY: usize = 1000;
@@ -67,6 +73,8 @@ pub enum Event {
     WatchLost,
     /// The file `hold` has come or gone.
     HoldChanged,
+    /// The script of a build is over, and its processes are gone: its slot is free while it is recorded.
+    Ran(EntryId),
     /// A build is over.
     Finished(EntryId, Done),
     /// The round of mail of this number is over.
@@ -167,6 +175,7 @@ pub fn run(
         watched,
         waiting: Waiting::default(),
         running: HashMap::new(),
+        recording: HashSet::new(),
         settling: Vec::new(),
         set_aside: HashSet::new(),
         over: None,
@@ -198,6 +207,8 @@ struct Run<'a> {
     watched: bool,
     waiting: Waiting,
     running: HashMap<EntryId, Lane>,
+    /// Those of `running` whose scripts are over.
+    recording: HashSet<EntryId>,
     /// Looked at while they may still be being written.
     settling: Vec<EntryId>,
     /// Looked at, and nothing that could be built now.
@@ -240,11 +251,16 @@ impl Run<'_> {
 
     /// What an earlier run left, and what waits.
     fn begin(&mut self) -> Result<(), Fault> {
-        let listing = self.ci.drain.list().map_err(Fault::at("the queue cannot be read"))?;
-        recovery::recover(&self.ci, &listing)?;
+        let listing = self.ci.drain.list().map_err(Fault::at(UNREADABLE))?;
+        let recovered = recovery::recover(&self.ci, &listing)?;
         durable::sweep(&self.ci.home.queue());
         durable::sweep(&self.ci.home.outbox());
-        self.list()
+        if recovered {
+            // They wait again, and go first.
+            return self.list();
+        }
+        self.add(listing);
+        Ok(())
     }
 
     fn handle(&mut self, event: Event) {
@@ -255,6 +271,7 @@ impl Run<'_> {
             }
             Event::QueueUnclear => self.look_again(),
             Event::WatchLost => self.watched = false,
+            Event::Ran(id) => _ = self.recording.insert(id),
             Event::Finished(id, done) => self.finish(&id, done),
             Event::MailDone(round) if self.last_mail == LastMail::Asked(round) => {
                 self.last_mail = LastMail::Done;
@@ -270,6 +287,7 @@ impl Run<'_> {
     }
 
     fn finish(&mut self, id: &EntryId, done: Done) {
+        self.recording.remove(id);
         if let Some(lane) = self.running.remove(id) {
             self.waiting.release(&lane);
         }
@@ -338,13 +356,14 @@ impl Run<'_> {
     }
 
     fn list(&mut self) -> Result<(), Fault> {
-        let listing = self.ci.drain.list().map_err(Fault::at("the queue cannot be read"))?;
-        for id in listing.waiting {
-            if !self.set_aside.contains(&id) {
-                self.waiting.add(id);
-            }
-        }
+        let listing = self.ci.drain.list().map_err(Fault::at(UNREADABLE))?;
+        self.add(listing);
         Ok(())
+    }
+
+    fn add(&mut self, listing: Listing) {
+        let set_aside = &self.set_aside;
+        self.waiting.add_all(listing.waiting.into_iter().filter(|id| !set_aside.contains(id)));
     }
 
     fn or_fault(&mut self, result: Result<(), Fault>) {
@@ -355,9 +374,15 @@ impl Run<'_> {
         }
     }
 
+    /// Is a slot free? A build that is being recorded takes none, as long as the disk keeps up.
+    fn slot_is_free(&self) -> bool {
+        let recording = self.recording.len();
+        self.running.len() - recording < self.threads && recording <= self.threads
+    }
+
     /// Fills the free slots.
     fn start_builds(&mut self) {
-        while self.over.is_none() && self.running.len() < self.threads && !self.ci.drain.is_held() {
+        while self.over.is_none() && self.slot_is_free() && !self.ci.drain.is_held() {
             let Some(id) = self.waiting.take() else { return };
             self.last_mail = LastMail::NotYet;
             let started = self.start(id);
@@ -430,8 +455,9 @@ impl Run<'_> {
         let (ci, tell, id) = (Arc::clone(&self.ci), self.tell.clone(), entry.id.clone());
         let thread =
             thread::Builder::new().name(format!("build {id}")).stack_size(256 << 10).spawn(move || {
-                let done =
-                    catch_unwind(AssertUnwindSafe(|| one_build::run(&ci, &entry))).unwrap_or_else(|_| {
+                let ran = || _ = tell.send(Event::Ran(entry.id.clone()));
+                let done = catch_unwind(AssertUnwindSafe(|| one_build::run(&ci, &entry, &ran)))
+                    .unwrap_or_else(|_| {
                         Done::Fault(Fault {
                             stage: "a build met a mistake in amp_ci",
                             error: io::Error::other("see stderr"),

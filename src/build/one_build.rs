@@ -66,13 +66,14 @@ struct Tried {
     attempt: u32,
 }
 
-/// Runs one claimed entry to its end.
-pub fn run(ci: &Ci, entry: &Claimed) -> Done {
+/// Runs one claimed entry to its end. `script_is_over` is called as soon as its script has come to a verdict and
+/// its processes are gone, before that is made durable: the disk need not keep the next build waiting.
+pub fn run(ci: &Ci, entry: &Claimed, script_is_over: &dyn Fn()) -> Done {
     let record = Record::of(&ci.home, &entry.id);
     let mut before = None;
     let done = record.running().map_err(Fault::at(RECORD)).and_then(|running| {
         before = running;
-        conclude(ci, &record, entry, try_once(ci, &record, entry, before.as_ref())?)
+        conclude(ci, &record, entry, try_once(ci, &record, entry, before.as_ref(), script_is_over)?)
     });
     if record.is_final() {
         // The word is said; if it is not known to be durable, or not told yet, the next build finishes from there.
@@ -129,7 +130,13 @@ fn put_back(ci: &Ci, entry: &Claimed) -> io::Result<()> {
 }
 
 /// The next try: composes the script and runs it, unless there is nothing to run.
-fn try_once(ci: &Ci, record: &Record, entry: &Claimed, before: Option<&Try>) -> Result<Tried, Fault> {
+fn try_once(
+    ci: &Ci,
+    record: &Record,
+    entry: &Claimed,
+    before: Option<&Try>,
+    script_is_over: &dyn Fn(),
+) -> Result<Tried, Fault> {
     let attempt = before.map_or(0, |before| before.attempt) + 1;
     let Claimed { id, request, bytes } = entry;
     let (clock, started) = (Instant::now(), Timestamp::now());
@@ -163,6 +170,9 @@ fn try_once(ci: &Ci, record: &Record, entry: &Claimed, before: Option<&Try>) -> 
             None => run_here(&task, &mut output),
             Some(launcher) => launched::run(&task, launcher, &text, &mut output),
         };
+        if matches!(ran, Ok(Ran::Verdict(_))) {
+            script_is_over();
+        }
         let ran = match ran {
             Err(error) if error.kind() == ErrorKind::ArgumentListTooLong => {
                 let reason = "its ref is longer than an argument of a program can be".to_string();

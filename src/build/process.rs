@@ -210,7 +210,7 @@ impl Running<'_> {
                 Woken::Told => break Why::Stop,
             }
         };
-        self.tree.signal(Signal::TERM);
+        self.tree.signal(&self.ci.children, Signal::TERM);
         let grace = Instant::now() + GRACE;
         loop {
             match self.wait(Some(grace), None)? {
@@ -220,7 +220,7 @@ impl Running<'_> {
             }
         }
         // The rest has its grace too.
-        while Instant::now() < grace && self.tree.is_alive() {
+        while Instant::now() < grace && self.tree.is_alive(&self.ci.children) {
             thread::sleep(Duration::from_millis(20));
             self.copy(keep)?;
             self.ci.children.orphans();

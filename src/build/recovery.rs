@@ -22,8 +22,9 @@ use super::{
 };
 use crate::queue::{Claimed, EntryId, drain::Listing, drain::Look};
 
-/// Brings every claimed entry into a state from which it can go on: waiting again, finished, or given up.
-pub fn recover(ci: &Ci, listing: &Listing) -> Result<(), Fault> {
+/// Brings every claimed entry into a state from which it can go on: waiting again, finished, or given up. False
+/// if there was none.
+pub fn recover(ci: &Ci, listing: &Listing) -> Result<bool, Fault> {
     let mut ids = listing.claimed.clone();
     ids.extend(unclaimed(ci, listing).map_err(Fault::at("the records cannot be read"))?);
     ids.sort_unstable();
@@ -32,9 +33,9 @@ pub fn recover(ci: &Ci, listing: &Listing) -> Result<(), Fault> {
         // A launcher takes its job away on SIGTERM; on SIGKILL it cannot.
         let grace = Instant::now() + GRACE;
         for tree in &mut trees {
-            tree.signal(Signal::TERM);
+            tree.signal(&ci.children, Signal::TERM);
         }
-        while Instant::now() < grace && trees.iter_mut().any(Tree::is_alive) {
+        while Instant::now() < grace && trees.iter_mut().any(|tree| tree.is_alive(&ci.children)) {
             thread::sleep(Duration::from_millis(20));
         }
     }
@@ -60,7 +61,7 @@ pub fn recover(ci: &Ci, listing: &Listing) -> Result<(), Fault> {
     for id in &ids {
         recover_one(ci, id).map_err(Fault::at("a build that was interrupted cannot be taken up again"))?;
     }
-    Ok(())
+    Ok(!ids.is_empty())
 }
 
 /// Builds whose script ran when `build` died and whose entry somebody has removed: that cancels nothing. One

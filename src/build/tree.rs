@@ -8,7 +8,7 @@ use std::{
     collections::{HashMap, HashSet},
     io,
     process::{Child, Command, ExitStatus},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread,
     time::{Duration, Instant},
 };
@@ -24,9 +24,20 @@ const LAST_BREATH: Duration = Duration::from_secs(30);
 /// So often new processes are looked for before those that are known are ended.
 const LOOKS: usize = 20;
 
-/// The children that `build` itself started and will wait for; all others have been left to it.
+/// The children of `build`: those that it started itself and will wait for, and all others, which have been left
+/// to it.
 #[derive(Debug, Default)]
-pub struct Children(Mutex<HashSet<i32>>);
+pub struct Children {
+    known: Mutex<HashSet<i32>>,
+    table: Mutex<Option<Arc<Table>>>,
+}
+
+/// The process table as it was read at some moment.
+#[derive(Debug)]
+struct Table {
+    begun: Instant,
+    processes: Vec<Process>,
+}
 
 /// The processes of one build.
 #[derive(Debug)]
@@ -37,12 +48,14 @@ pub struct Tree {
 }
 
 /// One line of the process table.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 struct Process {
     pid: i32,
     parent: i32,
     group: i32,
     start: u64,
+    /// Every variable [`MARK`] of the environment that it was started with.
+    marks: Vec<Vec<u8>>,
 }
 
 impl Children {
@@ -103,7 +116,18 @@ impl Children {
     }
 
     fn known(&self) -> MutexGuard<'_, HashSet<i32>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The process table, not older than this call. Hundreds of builds that are ended at once ask together, and
+    /// those that ask while it is read share the next reading.
+    fn table(&self) -> Arc<Table> {
+        let asked = Instant::now();
+        let mut last = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*last {
+            Some(table) if table.begun >= asked => Arc::clone(table),
+            _ => Arc::clone(last.insert(Arc::new(Table { begun: Instant::now(), processes: processes() }))),
+        }
     }
 }
 
@@ -115,8 +139,9 @@ impl Tree {
     }
 
     /// Sends a signal to all that are alive; says whether there are any.
-    pub fn signal(&mut self, what: Signal) -> bool {
-        let members = self.members();
+    pub fn signal(&mut self, children: &Children, what: Signal) -> bool {
+        let table = children.table();
+        let members = self.members(&table);
         let pids: HashSet<i32> = members.iter().map(|process| process.pid).collect();
         // Whole groups first: the kernel signals a group in one step, which a forking process cannot outrun.
         let groups: HashSet<i32> =
@@ -133,8 +158,8 @@ impl Tree {
     }
 
     /// Is anything alive?
-    pub fn is_alive(&mut self) -> bool {
-        !self.members().is_empty()
+    pub fn is_alive(&mut self, children: &Children) -> bool {
+        !self.members(&children.table()).is_empty()
     }
 
     /// SIGKILL until nothing is left; false if something will not go.
@@ -142,44 +167,39 @@ impl Tree {
         // Stopped first: who cannot fork cannot slip away between two looks, nor lose the parent that it is known by.
         for _ in 0..LOOKS {
             let seen = self.seen.len();
-            if !self.signal(Signal::STOP) || self.seen.len() == seen {
+            if !self.signal(children, Signal::STOP) || self.seen.len() == seen {
                 break;
             }
         }
         until_gone(|| {
             children.orphans();
-            !self.signal(Signal::KILL)
+            !self.signal(children, Signal::KILL)
         })
     }
 
-    /// All that belong to the build now and are not dead.
-    fn members(&mut self) -> Vec<Process> {
-        let all = processes();
+    /// All that belong to the build and are not dead.
+    fn members<'t>(&mut self, table: &'t Table) -> Vec<&'t Process> {
         let own = getpid().as_raw_nonzero().get();
-        let roots: Vec<i32> = all
-            .iter()
-            .filter(|process| process.pid != own)
-            .filter(|process| {
-                self.seen.get(&process.pid) == Some(&process.start) || carries(process.pid, &self.mark)
-            })
-            .map(|process| process.pid)
-            .collect();
-        let members = with_descendants(&roots, &all);
+        let is_root = |process: &&Process| {
+            process.pid != own
+                && (self.seen.get(&process.pid) == Some(&process.start) || process.marks.contains(&self.mark))
+        };
+        let members = with_descendants(table.processes.iter().filter(is_root).collect(), &table.processes);
         self.seen.extend(members.iter().map(|process| (process.pid, process.start)));
         members
     }
 }
 
 /// `roots` and all their descendants.
-fn with_descendants(roots: &[i32], all: &[Process]) -> Vec<Process> {
+fn with_descendants<'t>(roots: Vec<&'t Process>, all: &'t [Process]) -> Vec<&'t Process> {
     let mut below: HashMap<i32, Vec<&Process>> = HashMap::new();
     for process in all {
         below.entry(process.parent).or_default().push(process);
     }
-    let mut found: HashMap<i32, Process> = HashMap::new();
-    let mut next: Vec<&Process> = all.iter().filter(|process| roots.contains(&process.pid)).collect();
+    let mut found = HashMap::new();
+    let mut next = roots;
     while let Some(process) = next.pop() {
-        if found.insert(process.pid, *process).is_none() {
+        if found.insert(process.pid, process).is_none() {
             next.extend(below.get(&process.pid).into_iter().flatten());
         }
     }
@@ -205,10 +225,12 @@ fn signal(pid: i32, what: Signal) {
     }
 }
 
-/// Does the process carry this variable in the environment that it was started with?
-fn carries(pid: i32, mark: &[u8]) -> bool {
-    std::fs::read(format!("/proc/{pid}/environ"))
-        .is_ok_and(|environ| environ.split(|byte| *byte == 0).any(|variable| variable == mark))
+/// Every variable [`MARK`] in the environment that a process was started with.
+fn marks(pid: i32) -> Vec<Vec<u8>> {
+    let environ = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+    let is_mark =
+        |variable: &&[u8]| variable.strip_prefix(MARK.as_bytes()).is_some_and(|rest| rest.starts_with(b"="));
+    environ.split(|byte| *byte == 0).filter(is_mark).map(<[u8]>::to_vec).collect()
 }
 
 /// Takes the status of a child that is dead; false if it is not.
@@ -261,5 +283,6 @@ fn read_process(pid: i32) -> Option<Process> {
         parent: fields.get(1)?.parse().ok()?,
         group: fields.get(2)?.parse().ok()?,
         start: fields.get(19)?.parse().ok()?,
+        marks: marks(pid),
     })
 }

@@ -73,6 +73,22 @@ pub struct Listing {
     pub claimed: Vec<EntryId>,
 }
 
+impl Listing {
+    fn of(names: &[String]) -> Self {
+        let mut listing = Self::default();
+        for name in names {
+            if let Some(id) = EntryId::of_waiting(name) {
+                listing.waiting.push(id);
+            } else if let Some(id) = EntryId::of_claimed(name) {
+                listing.claimed.push(id);
+            }
+        }
+        listing.waiting.sort();
+        listing.claimed.sort();
+        listing
+    }
+}
+
 impl Drain {
     /// Takes the lock; none if somebody has it.
     pub fn lock(queue: &Path) -> io::Result<Option<Self>> {
@@ -112,30 +128,28 @@ impl Drain {
     /// Reads the directory until two readings agree: one alone may show an entry and miss an earlier one that
     /// appeared meanwhile, and then they would start out of order.
     pub fn list(&self) -> io::Result<Listing> {
-        let mut listing = self.read_dir()?;
+        let mut names = self.names()?;
         loop {
-            let again = self.read_dir()?;
-            if again == listing {
-                return Ok(listing);
+            let again = self.names()?;
+            if again == names {
+                return Ok(Listing::of(&names));
             }
-            listing = again;
+            names = again;
         }
     }
 
-    fn read_dir(&self) -> io::Result<Listing> {
-        let mut listing = Listing::default();
+    /// The names of all that may be entries, sorted as text: of a deep queue that is most of the work.
+    fn names(&self) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
         for entry in fs_err::read_dir(&self.dir)? {
-            let name = entry?.file_name();
-            let Some(name) = name.to_str() else { continue };
-            if let Some(id) = EntryId::of_waiting(name) {
-                listing.waiting.push(id);
-            } else if let Some(id) = EntryId::of_claimed(name) {
-                listing.claimed.push(id);
+            if let Ok(name) = entry?.file_name().into_string()
+                && name.starts_with("build-")
+            {
+                names.push(name);
             }
         }
-        listing.waiting.sort_unstable();
-        listing.claimed.sort_unstable();
-        Ok(listing)
+        names.sort_unstable();
+        Ok(names)
     }
 
     /// Has somebody made the file `hold`?

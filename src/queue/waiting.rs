@@ -27,6 +27,11 @@ impl Waiting {
         self.unread.insert(id);
     }
 
+    /// Many have appeared, or may have: what a look at the directory shows, in order.
+    pub fn add_all(&mut self, ids: impl IntoIterator<Item = EntryId>) {
+        self.unread.append(&mut ids.into_iter().collect());
+    }
+
     /// Takes out the oldest entry that may run, or has to be looked at to know. What becomes of it is told
     /// by [`occupy`](Self::occupy) or [`pass`](Self::pass), or by nothing when it is no request.
     pub fn take(&mut self) -> Option<EntryId> {
