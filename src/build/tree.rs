@@ -265,10 +265,11 @@ fn processes() -> Vec<Process> {
         .flatten()
         .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
         .filter_map(read_process)
+        .map(|process| Process { marks: marks(process.pid), ..process })
         .collect()
 }
 
-/// proc(5), `/proc/PID/stat`; none for the dead, zombies included.
+/// proc(5), `/proc/PID/stat`, without the marks; none for the dead, zombies included.
 fn read_process(pid: i32) -> Option<Process> {
     let stat = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
     let stat = String::from_utf8_lossy(&stat);
@@ -283,6 +284,6 @@ fn read_process(pid: i32) -> Option<Process> {
         parent: fields.get(1)?.parse().ok()?,
         group: fields.get(2)?.parse().ok()?,
         start: fields.get(19)?.parse().ok()?,
-        marks: marks(pid),
+        marks: Vec::new(),
     })
 }
