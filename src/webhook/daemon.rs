@@ -90,18 +90,22 @@ fn serve(
     destination: &Destination,
     verbose: bool,
 ) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let entered = runtime.enter();
+    // Before the pid file, because that is where a signal's sender may know us from.
+    let mut signals = Signals::new()?;
     let _pid_file = if options.pidfile.as_os_str().is_empty() {
         None
     } else {
-        Some(PidFile::create(&options.pidfile).context("error creating pid file")?)
+        Some(PidFile::create(&options.pidfile).context("Error creating pidfile")?)
     };
     info!("version {} starting", env!("CARGO_PKG_VERSION"));
+    // What is done already is said where the peer says it.
+    info!("setting up os signal watcher");
+    info!("os signal watcher ready");
     if verbose {
         std::panic::set_hook(Box::new(|panic| error!("panic: {panic}")));
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let entered = runtime.enter();
-    let mut signals = Signals::new()?;
     let tls = if options.secure { Some(Arc::new(Tls::load(options)?)) } else { None };
     let watcher = if options.hotreload { Some(Watcher::new(&options.hooks)?) } else { None };
     let (hooks, faults) = Hooks::load(&options.hooks, options.template)?;
@@ -190,15 +194,12 @@ struct Signals {
 
 impl Signals {
     fn new() -> io::Result<Self> {
-        info!("setting up os signal watcher");
-        let signals = Self {
+        Ok(Self {
             hang_up: signal(SignalKind::hangup())?,
             user: signal(SignalKind::user_defined1())?,
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
-        };
-        info!("os signal watcher ready");
-        Ok(signals)
+        })
     }
 
     /// Calls `reload` for each signal that asks for it, and returns at one that says stop.

@@ -1,8 +1,11 @@
 //! Stopping, and what signals do besides.
 
-use std::{fs, io::Write, time::Instant};
+use std::{fs, io::Write, os::unix::fs::OpenOptionsExt, time::Instant};
 
-use rustix::process::Signal;
+use rustix::{
+    fs::{CWD, FileType, Mode, OFlags, mknodat},
+    process::Signal,
+};
 use serde_json::json;
 
 use crate::daemon::{Daemon, Reply, Setup, hooks_file, lives, pid_in, raw_request, shell, wait_for};
@@ -23,6 +26,23 @@ fn an_idle_daemon_stops_at_once_with_0() {
         daemon.wait_for_line(said);
         drop(idle);
     }
+}
+
+#[test]
+fn a_daemon_that_is_still_starting_ends_with_0_too() {
+    let setup = Setup::new(&hooks_file(&[shell("a", "echo a", json!({}))]));
+    let pid_file = setup.dir().join("pid");
+    mknodat(CWD, &pid_file, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    let mut daemon = setup.flags(&["-ip", "127.0.0.1", "-port", "0", "-pidfile", "pid"]).start_quietly();
+    // A writer can be had without waiting once the daemon reads; it then waits for what the pid file says.
+    let mut writer = fs::OpenOptions::new();
+    let writer = writer.write(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed());
+    let writer = wait_for("the daemon to look at its pid file", || writer.open(&pid_file).ok());
+    daemon.signal(Signal::TERM);
+    fs::remove_file(&pid_file).unwrap();
+    drop(writer);
+    assert_eq!(daemon.wait().code(), Some(0));
+    assert!(!pid_file.exists());
 }
 
 #[test]
