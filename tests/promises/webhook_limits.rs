@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use rustix::process::Signal;
 use serde_json::json;
 
 use crate::daemon::{Daemon, Reply, Setup, hooks_file, raw_request, shell, wait_for};
@@ -199,8 +200,33 @@ fn a_flood_of_output_is_cut_and_the_daemon_stays_small() {
             String::from_utf8_lossy(tail).contains("finished handling flood")
         })
     });
+    let kib = peak_kib(&daemon);
+    assert!(kib < 700_000, "{kib} KiB at the peak");
+}
+
+/// The most memory that the daemon ever had.
+fn peak_kib(daemon: &Daemon) -> u64 {
     let status = fs::read_to_string(format!("/proc/{}/status", daemon.pid())).unwrap();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    let kib: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
-    assert!(kib < 700_000, "{kib} KiB at the peak");
+    peak.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+#[test]
+fn a_request_that_waits_for_its_command_keeps_no_parsed_payload() {
+    let hook = json!({"include-command-output-in-response": false, "max-concurrency": 1, "max-waiting": 100,
+                      "pass-arguments-to-command": [{"source": "payload", "name": "seconds"}], "execute-command": "/bin/sleep"});
+    let mut daemon =
+        Setup::new(&hooks_file(&[shell("a", "", hook)])).flags(&["-grace-period", "1ms"]).start();
+    let many: Vec<_> = (0..100_000).map(|number| json!({"k": number})).collect();
+    let payload = json!({"seconds": "300", "many": many}).to_string();
+    for _ in 0..24 {
+        assert_eq!(daemon.post("/hooks/a", &payload).status, 200);
+    }
+    wait_for("all to be handed over", || {
+        (daemon.log().matches("triggered successfully").count() == 24).then_some(())
+    });
+    let kib = peak_kib(&daemon);
+    assert!(kib < 90_000, "{kib} KiB at the peak: a payload of 1.3 MB is parsed into three times that");
+    daemon.signal(Signal::TERM);
+    assert_eq!(daemon.wait().code(), Some(0));
 }

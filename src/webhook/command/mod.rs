@@ -7,7 +7,7 @@ mod process;
 mod quote;
 mod tree;
 
-use std::{iter, sync::Arc};
+use std::{iter, mem, sync::Arc};
 
 use axum::body::Bytes;
 use tokio::sync::mpsc::Sender;
@@ -62,9 +62,9 @@ impl Finished {
 
 impl Job {
     /// Runs it to its end.
-    pub(super) async fn run(mut self) -> Finished {
-        let hook = &self.served.hook;
-        let id = &self.id;
+    pub(super) async fn run(self) -> Finished {
+        let Self { served, id, mut request, held, places, reader, memory, mut stop } = self;
+        let (hook, id) = (&served.hook, &id);
         let program = match lookup::find(&hook.execute_command, &hook.working_directory) {
             Ok(program) => program,
             Err(not_found) => {
@@ -75,17 +75,19 @@ impl Job {
                 return Finished::without_start();
             }
         };
-        let inputs = hook.inputs(&self.request);
+        let inputs = hook.inputs(&request);
         for line in &inputs.lines {
             say(id, line);
         }
-        let stdin = hook.pass_stdin.then_some(self.request.body);
+        let stdin = hook.pass_stdin.then(|| mem::take(&mut request.body));
+        // Not kept while the command waits for its turn and runs: what was parsed is larger than what came.
+        drop(request);
 
-        let mut turns = Vec::with_capacity(self.places.len());
-        for place in self.places {
+        let mut turns = Vec::with_capacity(places.len());
+        for place in places {
             tokio::select! {
                 turn = place.turn() => turns.push(turn),
-                () = self.stop.commands_end() => {
+                () = stop.commands_end() => {
                     error!(request = %id, "{} was still waiting for its turn when the daemon stopped", hook.id);
                     return Finished::without_start();
                 }
@@ -109,14 +111,14 @@ impl Job {
         }
 
         let log_whole = enabled!(Level::INFO) && !hook.log_output_live;
-        let keep = match self.reader {
+        let keep = match reader {
             Reader::Answer => Some(output::MOST_KEPT),
             _ if log_whole => Some(output::MOST_LOGGED),
             _ => None,
         };
-        let client = if let Reader::Client(sender) = self.reader { Some(sender) } else { None };
+        let client = if let Reader::Client(sender) = reader { Some(sender) } else { None };
         let live = enabled!(Level::INFO) && hook.log_output_live;
-        let mut output = Output::new(id, &self.memory, keep, live, client);
+        let mut output = Output::new(id, &memory, keep, live, client);
         let started = process::start(
             hook,
             &program,
@@ -127,9 +129,9 @@ impl Job {
             output.is_wanted(),
         );
         // What the command was given is its own now, but for what it is still to read.
-        let _held = hook.pass_stdin.then_some(self.held);
+        let _held = hook.pass_stdin.then_some(held);
         let failure = match started {
-            Ok(process) => match process.follow(&mut output, hook.command_timeout, &mut self.stop).await {
+            Ok(process) => match process.follow(&mut output, hook.command_timeout, &mut stop).await {
                 Ok(ended) => ended.failure(),
                 Err(error) => Some(format!("wait: {}", reason(&error))),
             },
