@@ -52,7 +52,7 @@ fn start(options: &Options) -> anyhow::Result<ExitCode> {
     }
 
     // The port is opened by whom we are, the log by whom we become, and no thread exists before that.
-    let listener = Opened::open(options)?;
+    let listener = Opened::open(options);
     if options.setuid != 0 {
         privileges::drop_to(options.setuid, options.setgid).context("error dropping privileges")?;
     }
@@ -67,7 +67,7 @@ fn start(options: &Options) -> anyhow::Result<ExitCode> {
         (false, false) => LevelFilter::OFF,
     };
     log::install(Arc::clone(&destination), options.log_format, level);
-    let served = serve(options, listener, &destination, verbose);
+    let served = listener.and_then(|listener| serve(options, listener, &destination, verbose));
     if let (Err(error), true) = (&served, verbose) {
         error!("{error:#}");
         if options.logfile.as_os_str().is_empty() {

@@ -134,6 +134,19 @@ fn a_start_that_cannot_be_ends_with_1_and_says_why_even_when_not_verbose() {
 }
 
 #[test]
+fn why_it_cannot_start_is_in_the_log_file_too() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let setup = Setup::new(&one_hook()).flags(&["-ip", "127.0.0.1", "-port", &port, "-logfile", "hooks.log"]);
+    let output = setup.run();
+    assert_eq!(output.status.code(), Some(1));
+    let why = format!("error listening on port: listen tcp 127.0.0.1:{port}: bind: address already in use");
+    assert!(text(&output.stderr).contains(&why), "{}", text(&output.stderr));
+    let log = fs::read_to_string(setup.dir().join("hooks.log")).unwrap();
+    assert!(log.contains(&why), "{log}");
+}
+
+#[test]
 fn without_hooks_it_starts_only_when_told_that_this_is_all_right() {
     for flags in
         [&["-nopanic", "-logfile", "log", "-hooks", "none.json"][..], &["-verbose", "-hooks", "none.json"]]
