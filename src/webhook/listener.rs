@@ -165,19 +165,23 @@ fn at_port(host: &str, port: i64) -> anyhow::Result<Opened> {
     let bare = in_brackets.unwrap_or(host);
     let socket = match bare {
         // The default address takes both families, where the machine has both.
-        "0.0.0.0" | "" => listen(SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port)).or_else(|error| {
-            match error.kind() {
+        "0.0.0.0" | "" => {
+            listen(SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port)).or_else(|error| match error.kind() {
                 io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied => Err(error),
                 _ => listen(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port)),
-            }
-        })?,
-        _ => {
-            let mut addresses = (bare, port).to_socket_addrs()?;
-            listen(addresses.next().context("the name has no address")?).map_err(|error| refused(&error))?
+            })
         }
+        _ => listen(preferred((bare, port).to_socket_addrs()?).context("the name has no address")?),
     };
+    let socket = socket.map_err(|error| refused(&error))?;
     let port = socket.local_addr()?.port();
     Ok(Opened { socket: Bound::Tcp(socket), name: format!("{host}:{port}"), path: None })
+}
+
+/// Of the addresses of a name the first one of IPv4, if there is one.
+fn preferred(addresses: impl Iterator<Item = SocketAddr>) -> Option<SocketAddr> {
+    let addresses: Vec<_> = addresses.collect();
+    addresses.iter().find(|address| address.is_ipv4()).or(addresses.first()).copied()
 }
 
 fn refused(error: &io::Error) -> anyhow::Error {
@@ -217,5 +221,18 @@ impl Listener {
                 Ok((stream.into(), Peer::Unix))
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_with_addresses_of_both_families_means_the_one_of_ipv4() {
+        let [v6, other, v4] = ["[::1]:1", "[::2]:1", "127.0.0.1:1"].map(|address| address.parse().unwrap());
+        assert_eq!(preferred([v6, other, v4].into_iter()), Some(v4));
+        assert_eq!(preferred([v6, other].into_iter()), Some(v6));
+        assert_eq!(preferred([].into_iter()), None);
     }
 }
