@@ -22,7 +22,8 @@ pub(super) struct Access {
 impl Access {
     pub(super) fn new(id: RequestId, head: &request::Parts, status: StatusCode, started: Instant) -> Self {
         let host = match head.uri.authority() {
-            Some(authority) => authority.to_string(),
+            // Without name and password, if a client wrote them there.
+            Some(authority) => authority.as_str().rsplit('@').next().unwrap_or_default().to_owned(),
             None => head.headers.get(header::HOST).map(HeaderValue::as_bytes).map_or_else(String::new, lossy),
         };
         let request = format!("{host} | {} {}", head.method, head.uri);

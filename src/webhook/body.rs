@@ -1,6 +1,6 @@
 //! Taking in a request's body, within its limits of size, time and memory.
 
-use std::{future::poll_fn, pin::Pin, time::Duration};
+use std::{error::Error, future::poll_fn, pin::Pin, time::Duration};
 
 use axum::http::{StatusCode, header, request::Parts};
 use hyper::body::{Body, Incoming};
@@ -94,7 +94,8 @@ async fn collect(body: &mut Incoming, most: usize, memory: &Memory) -> Result<Re
             // Trailers say nothing that rules look at.
             Ok(Err(_)) => continue,
             Err(error) => {
-                received.cut_off = Some(error.to_string());
+                received.cut_off =
+                    Some(error.source().map_or_else(|| error.to_string(), ToString::to_string));
                 break;
             }
         };

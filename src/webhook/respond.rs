@@ -4,7 +4,7 @@ use std::{borrow::Cow, panic::AssertUnwindSafe, sync::Arc, time::Instant};
 
 use axum::{
     body::Body,
-    http::{HeaderValue, StatusCode, Uri, Version, header, request::Parts},
+    http::{HeaderValue, Method, StatusCode, Uri, Version, header, request::Parts},
     response::Response,
 };
 use futures_util::FutureExt;
@@ -91,20 +91,47 @@ impl Connection {
 
 /// Where a request goes: to a hook by its id, to the page that says OK, or no further than to this answer.
 fn destination<'h>(head: &'h Parts, prefix: &str) -> Result<Option<Cow<'h, [u8]>>, Box<Response>> {
-    let hosts = head.headers.get_all(header::HOST).iter().count();
+    if let Some(answer) = refused(head) {
+        return Err(Box::new(answer));
+    }
     let answer = match route(head.uri.path(), prefix) {
-        _ if hosts == 0 && head.version == Version::HTTP_11 => {
-            bad_request("400 Bad Request: missing required Host header")
-        }
-        _ if hosts > 1 => bad_request("400 Bad Request: too many Host headers"),
-        _ if head.uri.path() == "*" => status_only(StatusCode::OK),
+        _ if head.uri.path() == "*" && head.method == Method::OPTIONS => status_only(StatusCode::OK),
         Route::Root => return Ok(None),
         Route::Hook(id) => return Ok(Some(id)),
         Route::Moved(path) => moved(&path, &head.uri),
         Route::NotFound => page_not_found(),
-        Route::Malformed => bad_request("400 Bad Request"),
+        Route::Malformed => unfit(StatusCode::BAD_REQUEST, "400 Bad Request"),
     };
     Err(Box::new(answer))
+}
+
+/// The answer to a head that is well-formed, but that the peer's HTTP server does not take either.
+fn refused(head: &Parts) -> Option<Response> {
+    let of = |name| head.headers.get_all(name).iter().map(HeaderValue::as_bytes);
+    let (mut hosts, mut encodings) = (of(header::HOST), of(header::TRANSFER_ENCODING));
+    let (host, another) = (hosts.next(), hosts.next());
+    let is_known = |encoding: &[u8]| encoding.eq_ignore_ascii_case(b"chunked");
+    let go_on = |word: &[u8]| word.trim_ascii().eq_ignore_ascii_case(b"100-continue");
+    let is_met = |expected: &[u8]| expected.is_empty() || expected.split(|byte| *byte == b',').any(go_on);
+    let (status, text) = if !encodings.next().is_none_or(is_known) || encodings.next().is_some() {
+        (StatusCode::NOT_IMPLEMENTED, "Unsupported transfer encoding")
+    } else if host.is_none() && head.version == Version::HTTP_11 {
+        (StatusCode::BAD_REQUEST, "400 Bad Request: missing required Host header")
+    } else if another.is_some() {
+        (StatusCode::BAD_REQUEST, "400 Bad Request: too many Host headers")
+    } else if !host.is_none_or(|host| host.iter().copied().all(is_of_a_host)) {
+        (StatusCode::BAD_REQUEST, "400 Bad Request: malformed Host header")
+    } else if !of(header::EXPECT).next().is_none_or(is_met) {
+        (StatusCode::EXPECTATION_FAILED, "")
+    } else {
+        return None;
+    };
+    Some(unfit(status, text))
+}
+
+/// What names, addresses and ports are written with. Anything else would end up in the access line.
+fn is_of_a_host(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!$%&'()*+,-.:;=[]_~".contains(&byte)
 }
 
 fn status_only(status: StatusCode) -> Response {
@@ -140,11 +167,14 @@ fn page_not_found() -> Response {
     response
 }
 
-fn bad_request(text: &'static str) -> Response {
+/// Nothing more is read from who sends such a request.
+fn unfit(status: StatusCode, text: &'static str) -> Response {
     let mut response = Response::new(Body::from(text));
-    *response.status_mut() = StatusCode::BAD_REQUEST;
+    *response.status_mut() = status;
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    if !text.is_empty() {
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    }
     headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     response
 }

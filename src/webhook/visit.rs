@@ -7,7 +7,7 @@ use std::{
 
 use axum::{
     body::Bytes,
-    http::{HeaderValue, StatusCode, header, request::Parts},
+    http::{HeaderValue, Method, StatusCode, header, request::Parts},
 };
 use tokio::{sync::mpsc, task::block_in_place};
 use tracing::{info, warn};
@@ -36,6 +36,9 @@ const NOT_EXECUTED: &str =
 
 /// Seconds after which whoever was sent away may come again.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("10");
+
+/// Nothing more is read from a connection after a body that did not come to its end.
+const CLOSE: HeaderValue = HeaderValue::from_static("close");
 
 /// A body past this size is judged where it holds up no other request.
 const LARGE: usize = 256 * 1024;
@@ -73,7 +76,7 @@ impl Visit<'_> {
             Err(refused) => {
                 warn!(request = %id, "{refused}");
                 let mut answer = Answer::new(refused.status(), format!("{refused}\n")).with(&service.headers);
-                answer.headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+                answer.headers.insert(header::CONNECTION, CLOSE);
                 if refused == Refused::NoRoom {
                     answer.headers.insert(header::RETRY_AFTER, RETRY_AFTER);
                 }
@@ -81,9 +84,9 @@ impl Visit<'_> {
             }
         };
         if let Some(why) = &received.cut_off {
-            warn!(request = %id, "error reading the request body [{why}]");
+            warn!(request = %id, "error reading the request body: {why}");
         }
-        let Received { bytes, held, .. } = received;
+        let Received { bytes, held, cut_off } = received;
         let large = bytes.len() > LARGE;
         let request = Request::new(
             hook,
@@ -141,7 +144,11 @@ impl Visit<'_> {
         };
         // What the hook says of its own headers goes before what the command line says.
         let own = answer.headers.clone();
-        answer.with(&service.headers).with(&own)
+        let mut answer = answer.with(&service.headers).with(&own);
+        if cut_off.is_some() {
+            answer.headers.insert(header::CONNECTION, CLOSE);
+        }
+        answer
     }
 
     /// Runs the hook's command, at once, soon or in the background, unless too much runs already.
@@ -165,9 +172,10 @@ impl Visit<'_> {
                 }
             }
         }
-        let mut answer = if hook.stream_output {
+        // Of an answer without a body there is nothing to stream, and the command runs as for any other request.
+        let mut answer = if hook.stream_output && self.head.method != Method::HEAD {
             self.stream(hook, |sender| job(places, Reader::Client(sender))).await
-        } else if hook.output_in_response {
+        } else if hook.output_in_response || hook.stream_output {
             // A task of its own: the command goes on when the client goes away.
             let finished = tokio::spawn(job(places, Reader::Answer).run()).await;
             let finished = finished.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));

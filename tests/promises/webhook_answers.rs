@@ -176,6 +176,8 @@ fn paths_lead_where_they_lead_with_the_peer() {
     }
     assert_eq!(daemon.get("/nowhere").header("X-Content-Type-Options"), Some("nosniff"));
     assert_eq!(daemon.request("OPTIONS", "*", &[], b"").status, 200);
+    let starred = daemon.get("*");
+    assert_eq!((starred.status, starred.header("Location")), (301, Some("/%2A")));
 
     let daemon = Setup::new(&hooks).flags(&["-urlprefix", "x/y"]).start();
     assert_eq!(daemon.get("/x/y/plus+").text(), "plus");
@@ -228,6 +230,18 @@ fn http_is_spoken_as_it_should_be() {
         "two of them"
     );
     assert_eq!(daemon.send("nonsense\r\n\r\n").status, 400);
+    for (more, status) in [
+        ("Host: a b", 400),
+        ("Host: a|b", 400),
+        ("Host: [::1%25eth0]:80", 200),
+        ("Host: x\r\nExpect: miracles", 417),
+        ("Host: x\r\nExpect:", 200),
+        ("Host: x\r\nTransfer-Encoding: gzip, chunked", 501),
+        ("Host: x\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked", 501),
+    ] {
+        let reply = daemon.send(format!("POST /hooks/echo HTTP/1.1\r\n{more}\r\n\r\n0\r\n\r\n"));
+        assert_eq!(reply.status, status, "{more}");
+    }
 
     let head = daemon.request("HEAD", "/hooks/echo", &[], b"12345");
     assert_eq!((head.status, head.header("Content-Length")), (200, Some("5")));

@@ -280,6 +280,18 @@ fn output_is_streamed_as_it_comes() {
 }
 
 #[test]
+fn a_head_request_runs_a_streaming_command_to_its_end() {
+    let daemon = Daemon::start(&hooks_file(&[shell(
+        "stream",
+        "echo one; echo two; exec >&- 2>&-; echo three > done",
+        json!({"stream-command-output": true}),
+    )]));
+    let reply = daemon.request("HEAD", "/hooks/stream", &[], b"");
+    assert_eq!((reply.status, reply.header("Content-Length")), (200, Some("8")));
+    assert!(daemon.dir().join("done").exists());
+}
+
+#[test]
 fn a_streaming_command_that_fails_cuts_its_output_off_or_answers_500() {
     let daemon = Daemon::start(&hooks_file(&[
         shell("late", "echo one; yes | head -c 500000; exit 3", json!({"stream-command-output": true})),

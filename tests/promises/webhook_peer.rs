@@ -203,6 +203,7 @@ static MASKS: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
         // Two parsers, two lists of reason phrases.
         (r"^(< \[ID\] \d{3}) .*", "$1 WHY"),
         (r"(error parsing XML payload: ).*", "$1WHY"),
+        (r"(error reading the request body: ).*", "$1WHY"),
         (r"(error parsing multipart form: ).*", "$1WHY"),
         // The random digits of temporary files.
         (r"(DIR/(?:tmp/)?[A-Z][A-Za-z_]*?)\d+", "${1}N"),

@@ -170,7 +170,7 @@ http://other:81/hooks/a?x=1
 http://other:81/hooks//a?x=1
 ";
 
-const REQUESTS: [&str; 11] = [
+const REQUESTS: [&str; 14] = [
     "GET /hooks/a HTTP/1.0\r\n\r\n",
     "GET /hooks/a HTTP/1.0\r\nHost: x\r\nConnection: keep-alive\r\n\r\n",
     "GET /hooks/a HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
@@ -181,6 +181,9 @@ const REQUESTS: [&str; 11] = [
      7;ext=1\r\n{\"a\":1}\r\n0\r\nTrailer: x\r\n\r\n",
     "POST /hooks/meta HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     "OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n",
+    "GET * HTTP/1.1\r\nHost: x\r\n\r\n",
+    "GET http://user:word@other/hooks/a HTTP/1.1\r\nHost: x\r\n\r\n",
+    "POST /hooks/whole HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\nx\r\n",
     "get /hooks/a HTTP/1.1\r\nhost: x\r\n\r\n",
     "GET /hooks/a HTTP/1.1\r\nHost: x\r\nX-Folded: a\r\nX-Tab:\tb\t\r\n\r\n",
     "HEAD /hooks/a HTTP/1.1\r\nHost: x\r\n\r\n",
