@@ -123,7 +123,7 @@ fn serve(
         let (stopper, until_stop) = stop::channel();
         let scheme = if options.secure { "https" } else { "http" };
         let address = format!("{scheme}://{listener}{}", prefix(&options.urlprefix));
-        let (listener, _socket_path) = listener.into_listener()?;
+        let listener = listener.into_listener()?;
         let service = Arc::new(Service::new(options, hooks));
         let server = Arc::new(Server {
             service: Arc::clone(&service),

@@ -70,18 +70,17 @@ impl Opened {
     }
 
     /// Hands the socket to the runtime.
-    pub(super) fn into_listener(self) -> io::Result<(Listener, Option<SocketPath>)> {
-        let listener = match self.socket {
+    pub(super) fn into_listener(self) -> io::Result<Listener> {
+        Ok(match self.socket {
             Bound::Tcp(socket) => {
                 socket.set_nonblocking(true)?;
                 Listener::Tcp(tokio::net::TcpListener::from_std(socket)?)
             }
             Bound::Unix(socket) => {
                 socket.set_nonblocking(true)?;
-                Listener::Unix(tokio::net::UnixListener::from_std(socket)?)
+                Listener::Unix { _path: self.path, socket: tokio::net::UnixListener::from_std(socket)? }
             }
-        };
-        Ok((listener, self.path))
+        })
     }
 }
 
@@ -204,7 +203,11 @@ fn listen(address: SocketAddr) -> io::Result<std::net::TcpListener> {
 #[derive(Debug)]
 pub(super) enum Listener {
     Tcp(tokio::net::TcpListener),
-    Unix(tokio::net::UnixListener),
+    Unix {
+        /// Goes before the socket does: once nobody answers there, the path may be another daemon's.
+        _path: Option<SocketPath>,
+        socket: tokio::net::UnixListener,
+    },
 }
 
 impl Listener {
@@ -216,7 +219,7 @@ impl Listener {
                 let _ = stream.set_nodelay(true);
                 Ok((stream.into(), Peer::Tcp(address)))
             }
-            Self::Unix(socket) => {
+            Self::Unix { socket, .. } => {
                 let (stream, _) = socket.accept().await?;
                 Ok((stream.into(), Peer::Unix))
             }

@@ -16,7 +16,7 @@ use std::{
 use rustix::process::Signal;
 use serde_json::json;
 
-use crate::daemon::{Reply, Setup, WEBHOOKD, hooks_file, raw_request, shell, wait_for};
+use crate::daemon::{Reply, Setup, WEBHOOKD, hooks_file, pid_in, raw_request, shell, wait_for};
 
 fn who() -> String {
     let argument = json!([{"source": "request", "name": "remote-addr"}]);
@@ -82,6 +82,25 @@ fn a_stale_socket_is_replaced_and_a_living_one_or_another_file_is_not() {
     let refused = setup.run();
     assert_eq!(refused.status.code(), Some(1));
     assert_eq!(fs::read_to_string(setup.dir().join("sock")).unwrap(), "mine");
+}
+
+#[test]
+fn a_daemon_that_finishes_its_commands_leaves_its_successor_the_path() {
+    let script = "echo $$ > pid; while ! test -e go; do sleep 0.01; done; echo done";
+    let mut first = Setup::new(&hooks_file(&[shell("a", script, json!({}))]))
+        .flags(&["-socket", "sock"])
+        .start_on_socket();
+    let path = first.dir().join("sock");
+    let mut running = UnixStream::connect(&path).unwrap();
+    running.write_all(&raw_request("GET", "/hooks/a", &[], b"")).unwrap();
+    pid_in(&first.dir().join("pid"));
+    first.signal(Signal::TERM);
+    wait_for("the socket to be closed", || UnixStream::connect(&path).is_err().then_some(()));
+    let _second = Setup::new(&who()).flags(&["-socket", path.to_str().unwrap()]).start_on_socket();
+    fs::write(first.dir().join("go"), "").unwrap();
+    assert_eq!(Reply::read(&mut running, false).text(), "done\n");
+    assert_eq!(first.wait().code(), Some(0));
+    assert_eq!(ask(UnixStream::connect(&path).unwrap()), "@\n");
 }
 
 #[test]
