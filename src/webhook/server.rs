@@ -12,7 +12,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     time::{sleep, timeout},
 };
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::{
     client::Peer,
@@ -108,10 +108,11 @@ impl Server {
         let stream = Stream(socket);
         let Some(tls) = &self.tls else { return self.serve(stream, service, &seat, stop).await };
         let hands_shaken = async {
-            match self.header_time {
-                Duration::ZERO => tls.accept(stream).await.ok(),
-                time => timeout(time, tls.accept(stream)).await.ok()?.ok(),
-            }
+            let accepted = match self.header_time {
+                Duration::ZERO => tls.accept(stream).await,
+                time => timeout(time, tls.accept(stream)).await.unwrap_or_else(|late| Err(late.into())),
+            };
+            accepted.inspect_err(|error| info!("http: TLS handshake error from {peer}: {error}")).ok()
         };
         let stream = tokio::select! {
             stream = hands_shaken => stream,

@@ -66,7 +66,7 @@ impl Tls {
             let answer = b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n";
             stream.write_all(answer).await?;
             stream.shutdown().await?;
-            return Err(std::io::Error::other("not TLS"));
+            return Err(std::io::Error::other("client sent something else than TLS"));
         }
         let config = Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner));
         TlsAcceptor::from(config).accept(stream).await

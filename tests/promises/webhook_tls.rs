@@ -72,6 +72,7 @@ fn both_versions_and_only_http_1_are_spoken() {
 fn the_oldest_version_can_be_raised_and_the_suites_narrowed() {
     let daemon = setup().flags(&["-tls-min-version", "1.3"]).start();
     assert!(shake_hands(&daemon, &[&TLS12]).is_err());
+    daemon.wait_for_line("http: TLS handshake error from 127.0.0.1:");
     assert!(shake_hands(&daemon, &[&TLS13]).is_ok());
 
     let suite = "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384";
@@ -90,6 +91,8 @@ fn plain_http_is_told_that_this_is_https() {
     stream.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.0 400"), "{answer}");
     assert!(answer.contains("Client sent an HTTP request to an HTTPS server."), "{answer}");
+    let line = daemon.wait_for_line("http: TLS handshake error from 127.0.0.1:");
+    assert!(line.ends_with("client sent something else than TLS"), "{line}");
 }
 
 #[test]
