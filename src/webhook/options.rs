@@ -20,11 +20,14 @@ use super::{client::TrustedProxies, go_flags};
     after_help = "\
 Flags are written with one dash or two, `-port 9000` or `--port=9000`; a boolean flag takes its value only \
 as in `-verbose=false`. The last one wins, but -hooks and -header add up. Everything after the first word \
-that is no flag is ignored, as webhook does.\n\n\
+that is no flag is ignored. A TIME is 90s, 500ms, 5m or 1h30m; a bare number means seconds.\n\n\
+Under a socket unit of systemd it listens on the socket that it is handed, whatever the flags say.\n\n\
 Signals: HUP and USR1 read the hooks files again; HUP also the certificate, and it opens the log file anew, \
 so that it can be rotated. TERM and INT stop: no new connections, running commands get -grace-period.\n\n\
-Exit codes: 0 stopped by a signal, 1 it could not start (bad hooks, port taken), 2 usage.\n\n\
-What a hooks file can say is in docs/hooks.md; where webhookd differs from webhook on purpose, in README.md."
+Exit codes: 0 stopped by a signal, 1 it could not start (bad hooks, port taken) or its last hook went away, \
+2 usage.\n\n\
+What a hooks file can say is in docs/hooks.md. Flags and hooks files are those of adnanh/webhook, and more; \
+where webhookd differs from it on purpose is in README.md."
 )]
 // A command line is a bag of switches.
 #[allow(clippy::struct_excessive_bools)]
@@ -35,13 +38,13 @@ pub struct Options {
     /// Expand each hooks file as a Go template first: {{ getenv "SECRET" | js }}
     #[arg(help_heading = "Hooks", long)]
     pub template: bool,
-    /// Watch the hooks files and load what changed
+    /// Watch the hooks files and load what changes; without it a HUP does
     #[arg(help_heading = "Hooks", long)]
     pub hotreload: bool,
     /// Load the hooks files, say what is wrong with them or what they define, and exit with 1 or 0
     #[arg(help_heading = "Hooks", long)]
     pub check: bool,
-    /// Start although no hook could be loaded
+    /// Start although no hook could be loaded, as with -verbose
     #[arg(help_heading = "Hooks", long)]
     pub nopanic: bool,
 
@@ -68,10 +71,11 @@ pub struct Options {
     )]
     pub trusted_proxies: TrustedProxies,
 
-    /// Header of every answer of a hook, as NAME=VALUE; give it several times for several headers
+    /// Header of the answers of hooks and of the page at /, but not of 404 and 405; give it several times for
+    /// several headers
     #[arg(help_heading = "What it answers", long, value_name = "NAME=VALUE", action = ArgAction::Append, value_parser = header)]
     pub header: Vec<(String, String)>,
-    /// Methods of hooks that list none, with commas between them; by default every method
+    /// Methods that are taken for a hook which lists none, as in GET,POST; by default every method
     #[arg(
         help_heading = "What it answers",
         long,
@@ -81,13 +85,13 @@ pub struct Options {
     )]
     pub http_methods: String,
 
-    /// Log what happens to standard error
+    /// Log what happens to standard error; without it nothing is logged
     #[arg(help_heading = "Log", long)]
     pub verbose: bool,
-    /// Log requests and answers in full too
+    /// Log requests and answers in full too; implies -verbose
     #[arg(help_heading = "Log", long)]
     pub debug: bool,
-    /// Log to the end of this file instead
+    /// Log to the end of this file instead; implies -verbose
     #[arg(help_heading = "Log", long, value_name = "FILE", default_value = "", hide_default_value = true, value_parser = path())]
     pub logfile: PathBuf,
     /// Lines for people, or one JSON object per line
@@ -96,11 +100,11 @@ pub struct Options {
     /// Take the id of a request from its X-Request-Id header if it has one
     #[arg(help_heading = "Log", long)]
     pub x_request_id: bool,
-    /// Cut that id to so many bytes; 0 does not
+    /// Cut that id to so many bytes; by default it is not cut
     #[arg(help_heading = "Log", long, value_name = "N", default_value = "0", hide_default_value = true, value_parser = go_flags::integer, allow_negative_numbers = true)]
     pub x_request_id_limit: i64,
 
-    /// Serve HTTPS
+    /// Serve HTTPS, and nothing else
     #[arg(help_heading = "TLS", long)]
     pub secure: bool,
     /// Certificate chain, PEM
@@ -109,7 +113,7 @@ pub struct Options {
     /// Its private key, PEM
     #[arg(help_heading = "TLS", long, value_name = "FILE", default_value = "key.pem", value_parser = path())]
     pub key: PathBuf,
-    /// Oldest version spoken: 1.2 or 1.3
+    /// Oldest version of TLS that is spoken: 1.2 or 1.3
     #[arg(help_heading = "TLS", long, value_name = "VERSION", default_value = "1.2")]
     pub tls_min_version: String,
     /// Cipher suites of TLS 1.2, with commas between them; by default all
@@ -134,17 +138,18 @@ pub struct Options {
     /// Requests that may wait for a place under -max-concurrency; further ones are answered 503
     #[arg(help_heading = "Limits", long, value_name = "N", default_value = "10000", value_parser = count)]
     pub max_waiting: u32,
-    /// Accepted as webhook does; a multipart body stays in memory, under -max-body-size
+    /// Accepted and without effect: a multipart body stays in memory, under -max-body-size
     #[arg(help_heading = "Limits", long, value_name = "BYTES", default_value = "1048576", value_parser = go_flags::integer, allow_negative_numbers = true)]
     pub max_multipart_mem: i64,
 
-    /// Write the process id to this file, and remove it at the end
+    /// Write the process id to this file, and remove it at the end; while it names a process that lives, no
+    /// second daemon starts
     #[arg(help_heading = "Process", long, value_name = "FILE", default_value = "", hide_default_value = true, value_parser = path())]
     pub pidfile: PathBuf,
-    /// Become this user once the port is open; needs -setgid
+    /// Become the user of this number once the port is open; needs -setgid
     #[arg(help_heading = "Process", long, value_name = "UID", default_value = "0", hide_default_value = true, value_parser = go_flags::integer, allow_negative_numbers = true)]
     pub setuid: i64,
-    /// Become this group once the port is open; needs -setuid
+    /// Become the group of this number once the port is open; needs -setuid
     #[arg(help_heading = "Process", long, value_name = "GID", default_value = "0", hide_default_value = true, value_parser = go_flags::integer, allow_negative_numbers = true)]
     pub setgid: i64,
     /// Time that running commands have when the daemon is stopped, before they are ended
