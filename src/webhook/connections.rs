@@ -94,6 +94,11 @@ impl Seat {
         }
     }
 
+    /// Is it the client's turn?
+    pub(super) fn is_owed_a_request(&self) -> bool {
+        self.owing_since().is_some()
+    }
+
     /// Waits until the seat is needed for somebody else.
     pub(super) async fn unseated(&self) {
         self.unseated.notified().await;

@@ -28,6 +28,9 @@ use super::{
 /// The head of a request may be this long.
 const LONGEST_HEAD: usize = 256 * 1024;
 
+/// Time for an answer from when the commands are ended: they have some of it, and clean up after it.
+const LAST_ANSWER: Duration = Duration::from_secs(5);
+
 /// Descriptors that we want to be allowed, and those kept for other things than connections and commands.
 const DESCRIPTORS: u64 = 8192;
 const SPARE_DESCRIPTORS: u64 = 64;
@@ -140,6 +143,14 @@ impl Server {
             async move { Ok::<_, std::convert::Infallible>(service.respond(request).await) }
         });
         let mut served = pin!(http.serve_connection(TokioIo::new(stream), respond));
+        let mut end = stop.clone();
+        let mut over = pin!(async {
+            end.commands_end().await;
+            // Who has not said all is not waited for any longer, and who has asked gets what there is to say.
+            if !seat.is_owed_a_request() {
+                sleep(LAST_ANSWER).await;
+            }
+        });
         let mut stopping = false;
         loop {
             tokio::select! {
@@ -150,6 +161,7 @@ impl Server {
                     stopping = true;
                     served.as_mut().graceful_shutdown();
                 }
+                () = over.as_mut() => return,
             }
         }
     }

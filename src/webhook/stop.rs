@@ -30,7 +30,8 @@ pub(super) struct Stopper {
     finished: mpsc::Receiver<()>,
 }
 
-/// Time for what was ended to be gone and to clean up; the commands' own last signal comes well before.
+/// Time for what was ended to be gone and to clean up; the commands' own last signal comes well before, and so
+/// does the end of the last connection.
 const LAST: Duration = Duration::from_secs(10);
 
 pub(super) fn channel() -> (Stopper, Stop) {

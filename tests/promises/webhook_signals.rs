@@ -1,6 +1,11 @@
 //! Stopping, and what signals do besides.
 
-use std::{fs, io::Write, os::unix::fs::OpenOptionsExt, time::Instant};
+use std::{
+    fs,
+    io::{Read, Write},
+    os::unix::fs::OpenOptionsExt,
+    time::Instant,
+};
 
 use rustix::{
     fs::{CWD, FileType, Mode, OFlags, mknodat},
@@ -101,6 +106,54 @@ fn after_the_grace_period_the_whole_tree_is_ended_and_its_files_are_gone() {
     for pid in pids {
         wait_for("the end of the tree", || (!lives(pid)).then_some(()));
     }
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn who_has_not_said_all_is_not_waited_for_after_the_grace_period() {
+    let script = "trap '' TERM; echo $$ > pid; while :; do sleep 1; done";
+    let mut daemon =
+        Setup::new(&hooks_file(&[shell("a", script, json!({}))])).flags(&["-grace-period", "200ms"]).start();
+    let mut stream = daemon.connect();
+    stream.write_all(&raw_request("GET", "/hooks/a", &[], b"")).unwrap();
+    let command = pid_in(&daemon.dir().join("pid"));
+    let begun =
+        ["GET /hoo", "POST /hooks/a HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nabc"].map(|part| {
+            let mut stream = daemon.connect();
+            stream.write_all(part.as_bytes()).unwrap();
+            stream
+        });
+    daemon.wait_for_line("incoming HTTP POST");
+    daemon.signal(Signal::TERM);
+    for mut stream in begun {
+        assert_eq!(stream.read_to_end(&mut Vec::new()).unwrap_or_default(), 0);
+    }
+    assert!(lives(command), "it has time between the two signals, and the others were let go before");
+    assert_eq!(Reply::read(&mut stream, false).status, 500);
+    assert_eq!(daemon.wait().code(), Some(0));
+}
+
+#[test]
+fn who_does_not_take_its_stream_keeps_no_file_of_its_command_from_being_removed() {
+    let dir = tempfile::tempdir().unwrap();
+    let hook = shell(
+        "a",
+        "echo $$ > pid; exec yes",
+        json!({
+            "stream-command-output": true,
+            "pass-file-to-command": [{"source": "string", "name": "x", "envname": "F"}],
+        }),
+    );
+    let mut daemon = Setup::new(&hooks_file(&[hook]))
+        .flags(&["-grace-period", "200ms"])
+        .variable("TMPDIR", dir.path().to_str().unwrap())
+        .start();
+    let mut stream = daemon.connect();
+    stream.write_all(&raw_request("GET", "/hooks/a", &[], b"")).unwrap();
+    let command = pid_in(&daemon.dir().join("pid"));
+    daemon.signal(Signal::TERM);
+    assert_eq!(daemon.wait().code(), Some(0));
+    assert!(!lives(command));
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
 }
 
