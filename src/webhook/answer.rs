@@ -19,7 +19,7 @@ use tokio::{sync::mpsc::Receiver, task::JoinHandle};
 use super::{
     access_log::Access,
     command::{Finished, Job},
-    connections::Seat,
+    connections::Answering,
     sniff,
     stream::Socket,
 };
@@ -152,14 +152,8 @@ pub(super) struct Output {
     pub(super) command: JoinHandle<Finished>,
     pub(super) client_gone: Pin<Box<dyn Future<Output = ()> + Send>>,
     pub(super) socket: Arc<Socket>,
-    /// Kept while output is sent, however long that takes.
-    pub(super) seat: Arc<Seat>,
-}
-
-impl Drop for Output {
-    fn drop(&mut self) {
-        self.seat.request_is_answered();
-    }
+    /// However long it takes to send the output: nothing else is asked of the client meanwhile.
+    pub(super) _answering: Arc<Answering>,
 }
 
 /// That output as a body. A command that fails cuts it off, so that the client can tell.
@@ -178,7 +172,6 @@ impl HttpBody for Streamed {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         let Self { output, cut_off, access } = &mut *self;
-        output.seat.request_is_there();
         if output.client_gone.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Some(Err(io::ErrorKind::BrokenPipe.into())));
         }

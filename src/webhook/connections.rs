@@ -87,7 +87,7 @@ impl Seat {
     }
 
     /// It is answered: the next one is owed.
-    pub(super) fn request_is_answered(&self) {
+    fn request_is_answered(&self) {
         let mut owing_since = self.owing_since();
         if owing_since.is_none() {
             *owing_since = Some(self.connections.state().owe(Arc::clone(&self.unseated)));
@@ -114,6 +114,16 @@ impl Drop for Seat {
         self.request_is_there();
         self.connections.state().taken -= 1;
         self.connections.freed.notify_one();
+    }
+}
+
+/// A request that is being answered; when this value goes, the next one is owed.
+#[derive(Debug)]
+pub(super) struct Answering(pub(super) Arc<Seat>);
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        self.0.request_is_answered();
     }
 }
 

@@ -16,7 +16,7 @@ use super::{
     answer::Answer,
     body::Intake,
     client::Peer,
-    connections::Seat,
+    connections::{Answering, Seat},
     dump,
     request_id::RequestId,
     route::{Route, route},
@@ -39,9 +39,7 @@ pub(super) struct Connection {
 impl Connection {
     /// Answers `request`, whatever happens.
     pub(super) async fn respond(self, request: axum::http::Request<Incoming>) -> Response {
-        let seat = Arc::clone(&self.seat);
         let response = AssertUnwindSafe(self.answer(request)).catch_unwind().await;
-        seat.request_is_answered();
         response.unwrap_or_else(|_| status_only(StatusCode::INTERNAL_SERVER_ERROR))
     }
 
@@ -60,6 +58,7 @@ impl Connection {
             id: RequestId::new(&head.headers, self.service.request_id_limit),
             peer: self.service.proxies.client(self.peer, &head.headers),
             connection: &self,
+            answering: Arc::new(Answering(Arc::clone(&self.seat))),
             head: &head,
         };
         if self.service.debug {

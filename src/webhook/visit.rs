@@ -17,6 +17,7 @@ use super::{
     body::{Intake, Received, Refused},
     client::Peer,
     command::{Job, Reader, say},
+    connections::Answering,
     hooks::{
         header_name::canonical,
         hook::{Hook, Outcome},
@@ -49,6 +50,7 @@ const PIECES: usize = 16;
 /// A request that is logged and answered.
 pub(super) struct Visit<'a> {
     pub(super) connection: &'a Connection,
+    pub(super) answering: Arc<Answering>,
     pub(super) head: &'a Parts,
     pub(super) id: RequestId,
     pub(super) peer: Peer,
@@ -226,7 +228,7 @@ impl Visit<'_> {
                 async move { socket.closed().await }
             }),
             socket,
-            seat: Arc::clone(&self.connection.seat),
+            _answering: Arc::clone(&self.answering),
         });
         answer
     }

@@ -151,16 +151,37 @@ fn a_reload_does_not_forget_who_runs() {
     assert_eq!(Reply::read(&mut first, false).text(), "done\n");
 }
 
-#[test]
-fn more_idle_and_slow_connections_than_there_are_seats_starve_nobody() {
-    let mut setup = Setup::new(&sized());
-    // A small number of descriptors is a small number of seats.
+/// A daemon with few seats, for it has few descriptors.
+fn with_few_seats(setup: Setup) -> Daemon {
     let script = format!("#!/bin/sh\nulimit -n 256\nexec {} \"$@\"\n", crate::daemon::WEBHOOKD);
     let wrapper = setup.dir().join("few");
     fs::write(&wrapper, script).unwrap();
     fs::set_permissions(&wrapper, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-    setup = setup.program(wrapper);
-    let daemon = setup.start();
+    setup.program(wrapper).start()
+}
+
+#[test]
+fn a_stream_of_output_keeps_its_seat_however_many_others_come() {
+    let script = "echo one; while ! test -e go; do sleep 0.01; done; echo two";
+    let daemon = with_few_seats(Setup::new(&hooks_file(&[shell(
+        "stream",
+        script,
+        json!({"stream-command-output": true}),
+    )])));
+    let mut stream = daemon.connect();
+    stream.write_all(&raw_request("GET", "/hooks/stream", &[], b"")).unwrap();
+    let answer = std::thread::spawn(move || Reply::read(&mut stream, false));
+    daemon.wait_for_line("executing");
+    let crowd: Vec<TcpStream> = (0..1000).map(|_| daemon.connect()).collect();
+    assert_eq!(daemon.get("/").text(), "OK", "all of the crowd had its turn");
+    fs::write(daemon.dir().join("go"), "").unwrap();
+    assert_eq!(answer.join().unwrap().text(), "one\ntwo\n");
+    drop(crowd);
+}
+
+#[test]
+fn more_idle_and_slow_connections_than_there_are_seats_starve_nobody() {
+    let daemon = with_few_seats(Setup::new(&sized()));
     let mut idle: Vec<TcpStream> = Vec::new();
     for number in 0..1000 {
         let mut stream = daemon.connect();
