@@ -14,6 +14,7 @@ use std::{
     },
     path::{Path, PathBuf},
     process,
+    time::Duration,
 };
 
 use anyhow::{Context as _, bail, ensure};
@@ -24,6 +25,9 @@ use super::{client::Peer, options::Options, os_error::reason, stream::Socket};
 
 /// Connections that the kernel keeps for us until we take them; it cuts that down to what it is set to.
 const BACKLOG: i32 = 4096;
+
+/// So often somebody silent is asked whether he is still there.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// An open socket that listens, from before there is a runtime.
 #[derive(Debug)]
@@ -74,6 +78,7 @@ impl Opened {
         Ok(match self.socket {
             Bound::Tcp(socket) => {
                 socket.set_nonblocking(true)?;
+                prepare(&socket)?;
                 Listener::Tcp(tokio::net::TcpListener::from_std(socket)?)
             }
             Bound::Unix(socket) => {
@@ -82,6 +87,17 @@ impl Opened {
             }
         })
     }
+}
+
+/// What its connections take over from a socket that listens.
+fn prepare(socket: &impl AsFd) -> io::Result<()> {
+    // Answers are small and whole: waiting to fill a packet only delays them.
+    sockopt::set_tcp_nodelay(socket, true)?;
+    // Only so is it noticed that the other machine is gone, while nothing is sent to it.
+    sockopt::set_socket_keepalive(socket, true)?;
+    sockopt::set_tcp_keepidle(socket, KEEP_ALIVE)?;
+    sockopt::set_tcp_keepintvl(socket, KEEP_ALIVE)?;
+    Ok(())
 }
 
 impl fmt::Display for Opened {
@@ -215,8 +231,6 @@ impl Listener {
         match self {
             Self::Tcp(socket) => {
                 let (stream, address) = socket.accept().await?;
-                // Answers are small and whole: waiting to fill a packet only delays them.
-                let _ = stream.set_nodelay(true);
                 Ok((stream.into(), Peer::Tcp(address)))
             }
             Self::Unix { socket, .. } => {

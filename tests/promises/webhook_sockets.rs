@@ -42,6 +42,22 @@ fn the_default_address_takes_both_families_and_shows_each_client_as_what_it_is()
 }
 
 #[test]
+fn it_is_noticed_when_the_other_machine_is_gone() {
+    let daemon = Setup::new(&who()).start();
+    let _client = daemon.connect();
+    let port: u16 = daemon.address.rsplit(':').next().unwrap().parse().unwrap();
+    let timer = wait_for("the connection's row in the kernel's table", || {
+        let table = fs::read_to_string("/proc/net/tcp").unwrap();
+        table.lines().find_map(|line| {
+            let fields: Vec<&str> = line.split_whitespace().collect();
+            let is_ours = fields[1].ends_with(&format!(":{port:04X}")) && fields[3] == "01";
+            is_ours.then(|| fields[5].to_owned())
+        })
+    });
+    assert!(timer.starts_with("02:"), "{timer}: the timer that asks whether it is still there");
+}
+
+#[test]
 fn an_ipv6_address_is_written_in_brackets_and_a_name_is_resolved() {
     if TcpListener::bind("[::1]:0").is_ok() {
         let daemon = Setup::new(&who()).flags(&["-ip", "[::1]", "-port", "0"]).start_as_it_is(&["-verbose"]);
