@@ -6,6 +6,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::hooks::hook::Hook;
 
+/// A body past this size is dealt with where it holds up no other request.
+pub(super) const LARGE: usize = 256 * 1024;
+
 /// A bound on commands at a time, with a line, bounded too, for those that wait.
 #[derive(Debug)]
 pub(super) struct Line {

@@ -23,7 +23,7 @@ use super::{
         hook::{Hook, Outcome},
         request::Request,
     },
-    limits::{Line, Place},
+    limits::{LARGE, Line, Place},
     reload::Served,
     request_id::RequestId,
     respond::Connection,
@@ -40,9 +40,6 @@ const RETRY_AFTER: HeaderValue = HeaderValue::from_static("10");
 
 /// Nothing more is read from a connection after a body that did not come to its end.
 const CLOSE: HeaderValue = HeaderValue::from_static("close");
-
-/// A body past this size is judged where it holds up no other request.
-const LARGE: usize = 256 * 1024;
 
 /// Pieces of output on their way to a client.
 const PIECES: usize = 16;

@@ -151,6 +151,23 @@ fn a_reload_does_not_forget_who_runs() {
     assert_eq!(Reply::read(&mut first, false).text(), "done\n");
 }
 
+#[test]
+fn a_large_payload_that_is_made_ready_for_its_command_holds_up_nobody() {
+    let hook = json!({"pass-file-to-command": [{"source": "entire-payload", "envname": "F"}]});
+    let daemon =
+        Setup::new(&hooks_file(&[shell("large", "true", hook), shell("other", "echo other", json!({}))]))
+            .variable("TOKIO_WORKER_THREADS", "1")
+            .start();
+    let many: Vec<_> = (0..300_000).map(|number| json!({"k": number})).collect();
+    let payload = json!({"many": many}).to_string();
+    std::thread::scope(|scope| {
+        scope.spawn(|| assert_eq!(daemon.post("/hooks/large", &payload).status, 200));
+        daemon.wait_for_line("large hook triggered successfully");
+        assert_eq!(daemon.get("/hooks/other").text(), "other\n");
+        assert!(!daemon.log().contains("writing env F"), "the other one was served meanwhile");
+    });
+}
+
 /// A daemon with few seats, for it has few descriptors.
 fn with_few_seats(setup: Setup) -> Daemon {
     let script = format!("#!/bin/sh\nulimit -n 256\nexec {} \"$@\"\n", crate::daemon::WEBHOOKD);

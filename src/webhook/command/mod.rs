@@ -10,13 +10,13 @@ mod tree;
 use std::{iter, mem, sync::Arc};
 
 use axum::body::Bytes;
-use tokio::sync::mpsc::Sender;
+use tokio::{sync::mpsc::Sender, task::block_in_place};
 use tracing::{Level, enabled, error, info};
 
 use self::output::Output;
 use super::{
     hooks::{line::Line, request::Request},
-    limits::{Held, Memory, Place},
+    limits::{Held, LARGE, Memory, Place},
     os_error::reason,
     reload::Served,
     request_id::RequestId,
@@ -75,13 +75,18 @@ impl Job {
                 return Finished::without_start();
             }
         };
-        let inputs = hook.inputs(&request);
+        let large = request.body.len() > LARGE;
+        let prepare = || {
+            let inputs = hook.inputs(&request);
+            let stdin = hook.pass_stdin.then(|| mem::take(&mut request.body));
+            // Not kept while the command waits for its turn and runs: what was parsed is larger than what came.
+            drop(request);
+            (inputs, stdin)
+        };
+        let (inputs, stdin) = if large { block_in_place(prepare) } else { prepare() };
         for line in &inputs.lines {
             say(id, line);
         }
-        let stdin = hook.pass_stdin.then(|| mem::take(&mut request.body));
-        // Not kept while the command waits for its turn and runs: what was parsed is larger than what came.
-        drop(request);
 
         let mut turns = Vec::with_capacity(places.len());
         for place in places {
