@@ -91,11 +91,13 @@ impl Job {
         let mut turns = Vec::with_capacity(places.len());
         for place in places {
             tokio::select! {
-                turn = place.turn() => turns.push(turn),
+                // First: a turn that comes free because the commands are ended is nobody's any more.
+                biased;
                 () = stop.commands_end() => {
                     error!(request = %id, "{} was still waiting for its turn when the daemon stopped", hook.id);
                     return Finished::without_start();
                 }
+                turn = place.turn() => turns.push(turn),
             }
         }
 
