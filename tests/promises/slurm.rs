@@ -9,12 +9,20 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::installation::{Installation, Push, names, skip, until, wait_until};
+use crate::installation::{Installation, Push, Running, names, skip, until, wait_until};
 
 /// As docs/scaling.md has it, and in front of the build what makes the simulation honest: the nodes are processes of
 /// this machine, and by its mark `build` would find its job there too.
 const LAUNCHER: &str =
     "srun --quiet -N1 -n1 --job-name={name} --dependency=singleton --time=10 env -u AMP_CI_MARK";
+
+/// The line that docs/scaling.md tells people to put into environment.sh, as bash reads it there.
+fn documented_cancel() -> String {
+    let document = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/scaling.md");
+    let document = fs::read_to_string(document).unwrap();
+    let (_, line) = document.split_once(" AMP_CI_LAUNCHER_CANCEL='").expect("the document has it");
+    line.split_once('\'').unwrap().0.to_string()
+}
 
 /// A cluster of its own for each test: it starts within a second, and nothing that happens to it disturbs another.
 struct Cluster(TempDir);
@@ -82,7 +90,7 @@ impl Cluster {
         ci.set("AMP_CI_WORK_DIR", &work.display().to_string());
         ci.set("NOTES", &notes.display().to_string());
         ci.set("AMP_CI_LAUNCHER", LAUNCHER);
-        ci.set("AMP_CI_LAUNCHER_CANCEL", "scancel --name={name}");
+        ci.set("AMP_CI_LAUNCHER_CANCEL", &documented_cancel());
         ci
     }
 
@@ -106,6 +114,17 @@ exit 0";
 /// Runs `build` to its end and returns its exit code.
 fn code(ci: &Installation, threads: usize) -> i32 {
     ci.build_with(&["--threads", &threads.to_string()]).status.code().expect("it is not killed")
+}
+
+/// Kills `build` and all of srun at once, as a crash of their host does: nobody is left to cancel anything.
+fn crash(ci: &Installation, build: &mut Running, id: &str) {
+    let running = fs::read(ci.path("builds").join(id).join("running.json")).unwrap();
+    let running: serde_json::Value = serde_json::from_slice(&running).unwrap();
+    let srun = i32::try_from(running["script_pid"].as_i64().unwrap()).unwrap();
+    build.signal("STOP");
+    signal("KILL", -srun);
+    build.signal("KILL");
+    build.wait();
 }
 
 /// Who got letters, sorted.
@@ -316,14 +335,7 @@ fn a_job_that_survived_its_host_s_crash_is_cancelled_by_name_before_it_is_built_
     let id = ci.push(&Push::to("amp_mgms", "main"));
     let mut build = ci.start_build(1);
     wait_until("it runs", || cluster.note("first").is_some());
-    // `build` and all of srun at once, as a crash does it: nobody is left to cancel anything.
-    let running = fs::read(ci.path("builds").join(&id).join("running.json")).unwrap();
-    let running: serde_json::Value = serde_json::from_slice(&running).unwrap();
-    let srun = i32::try_from(running["script_pid"].as_i64().unwrap()).unwrap();
-    build.signal("STOP");
-    signal("KILL", -srun);
-    build.signal("KILL");
-    build.wait();
+    crash(&ci, &mut build, &id);
     assert_eq!(cluster.jobs("RUNNING"), [format!("build-{id}")], "the job runs on");
 
     assert_eq!(code(&ci, 1), 0, "{}", ci.log());
@@ -331,6 +343,37 @@ fn a_job_that_survived_its_host_s_crash_is_cancelled_by_name_before_it_is_built_
     assert_eq!(ci.record().result["attempts"], 2);
     assert_eq!(cluster.note("twice"), None, "never two at once");
     wait_until("no job is left", || cluster.jobs("RUNNING,PENDING,COMPLETING").is_empty());
+}
+
+#[test]
+fn a_job_on_a_node_that_does_not_answer_is_waited_for_before_it_is_built_again() {
+    let Some(cluster) = Cluster::start() else { return };
+    let conf = cluster.path("slurm.conf");
+    let patient = fs::read_to_string(&conf).unwrap().replace("SlurmdTimeout=5", "SlurmdTimeout=300");
+    fs::write(&conf, patient).unwrap();
+    cluster.ask("scontrol", &["reconfigure"]);
+    let ci = cluster.installation(FIRST_TRY_HANGS);
+    let id = ci.push(&Push::to("amp_mgms", "main"));
+    let job = format!("build-{id}");
+    let mut build = ci.start_build(1);
+    wait_until("it runs", || cluster.note("first").is_some());
+    crash(&ci, &mut build, &id);
+    let node = cluster.node_of(&job);
+    let slurmd = fs::read_to_string(cluster.path("run").join(format!("slurmd-{node}.pid"))).unwrap();
+    let slurmd = slurmd.trim().parse().unwrap();
+    signal("STOP", slurmd);
+
+    let mut build = ci.start_build(1);
+    wait_until("the job is cancelled", || cluster.jobs("COMPLETING") == [&*job]);
+    // On the other node there is room for it meanwhile.
+    for _ in 0..5 {
+        cluster.ask("srun", &["-N1", "-n1", "true"]);
+    }
+    assert_eq!(cluster.jobs("RUNNING"), [""; 0], "{}", ci.log());
+    signal("CONT", slurmd);
+    assert_eq!(build.wait(), 0, "{}", ci.log());
+    assert_eq!(ci.record().outcome(), "succeeded");
+    assert_eq!(cluster.note("twice"), None, "never two at once");
 }
 
 #[test]
