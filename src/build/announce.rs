@@ -1,6 +1,7 @@
 //! What build.log says of each build: its submission, its start, its end.
 
 use super::{
+    drain::Ci,
     letter,
     log::PROGRESS,
     outcome::Outcome,
@@ -15,9 +16,11 @@ pub fn submission(entry: &Claimed) {
 }
 
 /// Its script runs.
-pub fn start(entry: &Claimed, pid: u32) {
+pub fn start(ci: &Ci, entry: &Claimed, pid: u32) {
     let what = what(&entry.id, &entry.request);
-    tracing::info!(target: PROGRESS, "{what} runs as pid {pid}; kill -- -{pid} ends this build");
+    // A launcher that is killed has come to no verdict.
+    let ended = if ci.settings.launcher.is_some() { "try" } else { "build" };
+    tracing::info!(target: PROGRESS, "{what} runs as pid {pid}; kill -- -{pid} ends this {ended}");
 }
 
 /// It was ended because `build` was told to stop.

@@ -133,17 +133,21 @@ pub fn tell_fallback(ci: &Ci, record: &Record, entry: &Claimed, failure: &NoVerd
     }
     let Claimed { id, request, .. } = entry;
     let words: Vec<String> = failure.words.lines().map(|line| format!("    {}", printable(line))).collect();
-    let words = words.join("\n");
+    let said = match &*words.join("\n") {
+        "" => "The launcher said nothing of itself.\n".to_string(),
+        words => format!(
+            "What the launcher said of itself:\n\n{words}\n\nAll of it is in {}/launcher.log.\n",
+            record.dir().display()
+        ),
+    };
     let text = format!(
         "The build {id} of {} commit {} in the branch {} came to no verdict on {}:\n\n    {}\n\n\
-         It is tried three times at most before the committer is told that it could not be run. What the launcher said \
-         of itself:\n\n{words}\nAll of it is {}/launcher.log.\n",
+         It is tried three times at most before the committer is told that it could not be run.\n\n{said}",
         request.repository,
         request.commit_id,
         printable(request.git_ref.as_str()),
         host_name(),
         failure.why,
-        record.dir().display(),
     );
     let draft = Draft {
         stem: format!("{id}.ci"),

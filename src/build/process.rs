@@ -158,7 +158,7 @@ pub fn start<'a>(task: &Task<'a>, program: &Program) -> io::Result<Running<'a>> 
             return Err(failed("cannot watch a process", error.into()));
         }
     }
-    announce::start(entry, pid);
+    announce::start(ci, entry, pid);
     // For people only; the try is counted already.
     let _ = record.set_running(&Try { script_pid: Some(pid), ..running.clone() });
     Ok(started)

@@ -63,6 +63,7 @@ fn without_a_verdict_it_is_tried_three_times_and_each_hears_once() {
             assert_eq!(ci.entries(), [format!("build-{id}")], "{launcher}");
             assert!(ci.records().is_empty(), "{launcher}");
             assert_eq!(told(&ci), ["operator@example.org"], "{launcher}");
+            assert!(ci.letter().text.ends_with("\nThe launcher said nothing of itself.\n"), "{launcher}");
         }
         assert_eq!(code(&ci), 0, "{launcher}: {}", ci.log());
 
@@ -200,6 +201,22 @@ fn the_time_limit_is_kept_behind_a_launcher_too_and_is_the_committer_s_business(
     assert_eq!(told(&ci), ["bdwheele@example.org"]);
     let text = &ci.letters()[0].text;
     assert!(text.contains("The script was ended after its limit of 1s, returned an rc of -15 and"), "{text}");
+}
+
+#[test]
+fn the_kill_in_the_log_ends_this_try() {
+    let ci = behind("env", "sleep 1000");
+    let id = ci.push(&Push::to("amp_mgms", "main"));
+    let mut build = ci.start_build(1);
+    let kill = until("it runs", || {
+        let log = ci.log();
+        let (kill, _) = log.split_once("; ")?.1.split_once(" ends this try\n")?;
+        Some(kill.to_string())
+    });
+    assert!(Command::new("bash").args(["-c", &kill]).status().unwrap().success(), "{kill}");
+    assert_eq!(build.wait(), 1, "{}", ci.log());
+    assert_eq!(ci.entries(), [format!("build-{id}")], "{}", ci.log());
+    assert!(ci.log().contains("try 1 came to no verdict"), "{}", ci.log());
 }
 
 #[test]
