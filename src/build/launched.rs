@@ -65,6 +65,7 @@ pub fn run(task: &Task, launcher: &Launcher, build_sh: &[u8], output: &mut Outpu
     let its_words_path = record.dir().join("launcher.log");
     let mut its_words = OutputLog::create(&its_words_path, WORDS_LIMIT)?;
     let mut listener = Listener::new(&nonce);
+    let comes_after_stop = Cell::new(false);
     // None of ours before the verdict: a job may wait for its turn, and run.sh keeps the limit.
     let deadline = Cell::new(None);
     let mut keep = |stream, bytes: &[u8]| match stream {
@@ -74,6 +75,7 @@ pub fn run(task: &Task, launcher: &Launcher, build_sh: &[u8], output: &mut Outpu
             if listener.has_heard() && deadline.get().is_none() {
                 // It ends soon, or is ended: a daemon that the build left behind may hold its output for ever.
                 deadline.set(Some(Instant::now() + GRACE));
+                comes_after_stop.set(ci.stop.is_told());
             }
             Ok(())
         }
@@ -88,6 +90,8 @@ pub fn run(task: &Task, launcher: &Launcher, build_sh: &[u8], output: &mut Outpu
     let said = listener.finish(|bytes| output.write(bytes))?;
     let has_ended_by_itself = matches!(ended, Ended::Exited(_));
     let ran = match (said, ended) {
+        // We have ended the script, so what it says of its end is not how it would have ended.
+        (Some(_), Ended::Stopped) if comes_after_stop.get() => Ran::Stopped,
         (Some(Said::Exited(rc)), _) => Ran::Verdict(Verdict::Ran(Rc::new(rc))),
         (Some(Said::TimedOut(rc)), _) => {
             Ran::Verdict(Verdict::TimedOut(Rc::new(rc), ci.settings.timeout.reason()))

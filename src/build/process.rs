@@ -110,6 +110,12 @@ impl Stop {
     pub fn tell(&self) {
         let _ = retry_on_intr(|| rustix::io::write(&self.0, &1_u64.to_ne_bytes()));
     }
+
+    /// Has it been told?
+    pub fn is_told(&self) -> bool {
+        let mut told = [PollFd::new(&self.0, PollFlags::IN)];
+        retry_on_intr(|| poll(&mut told, Some(&Timespec::default()))).is_ok_and(|ready| ready > 0)
+    }
 }
 
 /// Starts the program: a process group of its own, nothing on stdin, its output in a pipe.

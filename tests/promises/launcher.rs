@@ -248,6 +248,25 @@ fn being_told_to_stop_puts_it_back_costs_no_try_and_takes_the_job_away() {
 }
 
 #[test]
+fn a_verdict_that_comes_after_build_was_told_to_stop_is_none() {
+    let mut ci = behind(
+        "bash -c 'trap \"\" TERM; exec \"$@\"' -",
+        "echo run >>$EVENTS; until [ -e $EVENTS.told ]; do sleep 0.05; done; exit 1",
+    );
+    let events = ci.path("events").display().to_string();
+    ci.set("EVENTS", &events);
+    let id = ci.push(&Push::to("amp_mgms", "main"));
+    let mut build = ci.start_build(1);
+    wait_until("it runs", || ci.path("events").exists());
+    build.signal("TERM");
+    wait_until("it is told", || ci.log().contains("signal 15"));
+    fs::write(ci.path("events.told"), "").unwrap();
+    assert_eq!(build.wait(), 128 + 15);
+    assert_eq!(ci.entries(), [format!("build-{id}")], "{}", ci.log());
+    assert!(ci.letters().is_empty());
+}
+
+#[test]
 fn what_a_dead_build_left_is_cancelled_by_name_before_it_is_built_again() {
     // The first try leaves a job that the launcher's own end does not end.
     let mut ci = behind(
