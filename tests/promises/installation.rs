@@ -388,7 +388,9 @@ pub fn skip(variable: &str, why: &str) {
     assert!(std::env::var_os(variable).is_none(), "{variable} is set, but {why}");
     // Past the harness, which shows nothing of a test that passes.
     let test = thread::current().name().unwrap_or_default().to_string();
-    let _ = writeln!(stderr(), "skipped {test}: {}", why.trim_end());
+    // In one piece, so that nothing of others gets between.
+    let line = format!("skipped {test}: {}\n", why.trim_end());
+    let _ = stderr().write_all(line.as_bytes());
 }
 
 /// Can a test run? If `missing` names something it cannot, and that is said.

@@ -299,6 +299,20 @@ fn a_controller_restarted_in_mid_job_does_no_harm() {
 }
 
 #[test]
+fn a_verdict_comes_from_a_build_that_ends_while_the_controller_is_away() {
+    let Some(cluster) = Cluster::start() else { return };
+    let ci = cluster.installation("touch $NOTES/first; until [ -e $NOTES/go ]; do sleep 0.1; done; exit 7");
+    ci.push(&Push::to("amp_mgms", "main"));
+    let mut build = ci.start_build(1);
+    wait_until("it runs", || cluster.note("first").is_some());
+    cluster.does("halt", None);
+    fs::write(cluster.path("notes/go"), "").unwrap();
+    assert_eq!(build.wait(), 0, "{}", ci.log());
+    assert_eq!(ci.record().result["rc"], 7);
+    assert_eq!(told(&ci), ["bdwheele@example.org"], "{}", ci.log());
+}
+
+#[test]
 fn a_controller_that_is_away_at_the_start_is_waited_for_by_the_next_builds() {
     let Some(cluster) = Cluster::start() else { return };
     let ci = cluster.installation("true");
