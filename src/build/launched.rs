@@ -42,24 +42,12 @@ pub struct NoVerdict {
 /// Runs `build.sh` (its text) behind the launcher and waits for the verdict.
 pub fn run(task: &Task, launcher: &Launcher, build_sh: &[u8], output: &mut OutputLog) -> io::Result<Ran> {
     let Task { ci, record, entry, workspace, .. } = *task;
-    let (name, program) = (entry.id.waiting(), launcher.start.program());
-    let run_sh_path = record.dir().join("run.sh");
-    if run_sh_path.exists() {
-        // It has been launched before, and whether its job could be taken away then is not known.
-        launcher.cancel(&name, workspace, &ci.children)?;
-    }
-    launcher.start.look_up()?;
+    let name = entry.id.waiting();
     let nonce = Nonce::random();
-    let run_sh = verdict::run_sh(&nonce, workspace, ci.settings.timeout);
-    fs_err::write(run_sh_path, &run_sh)?;
-    fs_err::write(workspace.join(verdict::SCRIPT), build_sh)?;
-    // The job may outlive this host: after a crash it has to be known that there may be one.
-    durable::sync_dir(&ci.home.queue())?;
-
-    let dir = workspace.to_string_lossy();
+    let run_sh = hand_over(task, launcher, build_sh, &nonce)?;
     // If `build` is killed, so is what it launched: setpriv(1) asks the kernel to see to that.
     let mut words: Vec<_> = ["setpriv", "--pdeathsig", "TERM"].map(Into::into).into();
-    words.extend(launcher.start.words(&name, &dir).map(Into::into));
+    words.extend(launcher.start.words(&name, &workspace.to_string_lossy()).map(Into::into));
     words.extend(["/bin/bash", "-c", &run_sh].map(Into::into));
 
     let its_words_path = record.dir().join("launcher.log");
@@ -80,36 +68,17 @@ pub fn run(task: &Task, launcher: &Launcher, build_sh: &[u8], output: &mut Outpu
             Ok(())
         }
     };
-    let command = Program { words, errors_apart: true };
-    let ended = process::start(task, &command)?.follow(&mut keep, &deadline)?;
+    let ended = process::start(task, &Program { words, errors_apart: true })?.follow(&mut keep, &deadline)?;
     its_words.finish()?;
-    let words = end_of(&its_words_path)?;
-    if !words.is_empty() {
-        tracing::info!("{program} said of {}:\n{words}", entry.id);
+    let its_words = end_of(&its_words_path)?;
+    if !its_words.is_empty() {
+        tracing::info!("{} said of {}:\n{its_words}", launcher.start.program(), entry.id);
     }
     let said = listener.finish(|bytes| output.write(bytes))?;
+    // We have ended the script: what it says of that is not how it would have ended.
+    let said = said.filter(|_| ended != Ended::Stopped || !comes_after_stop.get());
     let has_ended_by_itself = matches!(ended, Ended::Exited(_));
-    let ran = match (said, ended) {
-        // We have ended the script, so what it says of its end is not how it would have ended.
-        (Some(_), Ended::Stopped) if comes_after_stop.get() => Ran::Stopped,
-        (Some(Said::Exited(rc)), _) => Ran::Verdict(Verdict::Ran(Rc::new(rc))),
-        (Some(Said::TimedOut(rc)), _) => {
-            Ran::Verdict(Verdict::TimedOut(Rc::new(rc), ci.settings.timeout.reason()))
-        }
-        (Some(Said::Unseen(node)), _) => {
-            let why = format!(
-                "{} cannot see {dir}: AMP_CI_WORK_DIR has to be on a file system that every node sees",
-                printable(&node)
-            );
-            Ran::NoVerdict(NoVerdict { why, words })
-        }
-        (None, Ended::Stopped) => Ran::Stopped,
-        (None, Ended::Exited(status) | Ended::TimedOut(status)) => {
-            let last = words.lines().last().unwrap_or("without a word");
-            let why = format!("{program} ended with {status}: {}", printable(last));
-            Ran::NoVerdict(NoVerdict { why, words })
-        }
-    };
+    let ran = judge(task, launcher.start.program(), said, ended, its_words);
     if !(matches!(ran, Ran::Verdict(_)) && has_ended_by_itself)
         && let Err(error) = launcher.cancel(&name, workspace, &ci.children)
     {
@@ -117,6 +86,44 @@ pub fn run(task: &Task, launcher: &Launcher, build_sh: &[u8], output: &mut Outpu
         tracing::warn!("{error}");
     }
     Ok(ran)
+}
+
+/// Everything that has to be in its place before a job may start; returns run.sh.
+fn hand_over(task: &Task, launcher: &Launcher, build_sh: &[u8], nonce: &Nonce) -> io::Result<String> {
+    let Task { ci, record, entry, workspace, .. } = *task;
+    let run_sh_path = record.dir().join("run.sh");
+    if run_sh_path.exists() {
+        // It has been launched before, and whether its job could be taken away then is not known.
+        launcher.cancel(&entry.id.waiting(), workspace, &ci.children)?;
+    }
+    launcher.start.look_up()?;
+    let run_sh = verdict::run_sh(nonce, workspace, ci.settings.timeout);
+    fs_err::write(run_sh_path, &run_sh)?;
+    fs_err::write(workspace.join(verdict::SCRIPT), build_sh)?;
+    // The job may outlive this host: after a crash it has to be known that there may be one.
+    durable::sync_dir(&ci.home.queue())?;
+    Ok(run_sh)
+}
+
+/// What was said counts, then whether we ended it; how the launcher ended is the least.
+fn judge(task: &Task, program: &str, said: Option<Said>, ended: Ended, words: String) -> Ran {
+    let last = words.lines().last().unwrap_or("without a word").to_string();
+    let no_verdict = |why| Ran::NoVerdict(NoVerdict { why, words });
+    match (said, ended) {
+        (Some(Said::Exited(rc)), _) => Ran::Verdict(Verdict::Ran(Rc::new(rc))),
+        (Some(Said::TimedOut(rc)), _) => {
+            Ran::Verdict(Verdict::TimedOut(Rc::new(rc), task.ci.settings.timeout.reason()))
+        }
+        (Some(Said::Unseen(node)), _) => no_verdict(format!(
+            "{} cannot see {}: AMP_CI_WORK_DIR has to be on a file system that every node sees",
+            printable(&node),
+            task.workspace.display()
+        )),
+        (None, Ended::Stopped) => Ran::Stopped,
+        (None, Ended::Exited(status) | Ended::TimedOut(status)) => {
+            no_verdict(format!("{program} ended with {status}: {}", printable(&last)))
+        }
+    }
 }
 
 /// The end of what the launcher said of itself; no file in the record if that is nothing.

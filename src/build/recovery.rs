@@ -12,6 +12,7 @@ use rustix::process::Signal;
 
 use super::{
     drain::Ci,
+    launcher::Launcher,
     one_build::{self, TRIES},
     outcome::Verdict,
     process::GRACE,
@@ -30,14 +31,8 @@ pub fn recover(ci: &Ci, listing: &Listing) -> Result<bool, Fault> {
     ids.sort_unstable();
     let mut trees: Vec<Tree> = ids.iter().map(|id| Tree::new(&one_build::mark(ci, id), None)).collect();
     if ci.settings.launcher.is_some() {
-        // A launcher takes its job away on SIGTERM; on SIGKILL it cannot.
-        let grace = Instant::now() + GRACE;
-        for tree in &mut trees {
-            tree.signal(&ci.children, Signal::TERM);
-        }
-        while Instant::now() < grace && trees.iter_mut().any(|tree| tree.is_alive(&ci.children)) {
-            thread::sleep(Duration::from_millis(20));
-        }
+        // It takes its job away on SIGTERM; on SIGKILL it cannot.
+        ask_to_end(ci, &mut trees);
     }
     for tree in &mut trees {
         if !tree.kill(&ci.children) {
@@ -46,13 +41,8 @@ pub fn recover(ci: &Ci, listing: &Listing) -> Result<bool, Fault> {
         }
     }
     if let Some(launcher) = &ci.settings.launcher {
-        for id in &ids {
-            let running = Record::of(&ci.home, id).running().ok().flatten();
-            let dir = running.map_or_else(PathBuf::new, |running| running.workspace);
-            launcher
-                .cancel(&id.waiting(), &dir, &ci.children)
-                .map_err(Fault::at("what an earlier build left on the engine cannot be taken away"))?;
-        }
+        cancel(ci, launcher, &ids)
+            .map_err(Fault::at("what an earlier build left on the engine cannot be taken away"))?;
     }
     for error in ci.work_dir()?.sweep(&ci.children) {
         // Said aloud when its build ended: not again at each start.
@@ -62,6 +52,26 @@ pub fn recover(ci: &Ci, listing: &Listing) -> Result<bool, Fault> {
         recover_one(ci, id).map_err(Fault::at("a build that was interrupted cannot be taken up again"))?;
     }
     Ok(!ids.is_empty())
+}
+
+/// SIGTERM, and time to heed it.
+fn ask_to_end(ci: &Ci, trees: &mut [Tree]) {
+    let grace = Instant::now() + GRACE;
+    for tree in trees.iter_mut() {
+        tree.signal(&ci.children, Signal::TERM);
+    }
+    while Instant::now() < grace && trees.iter_mut().any(|tree| tree.is_alive(&ci.children)) {
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Takes their jobs away, by name.
+fn cancel(ci: &Ci, launcher: &Launcher, ids: &[EntryId]) -> io::Result<()> {
+    ids.iter().try_for_each(|id| {
+        let running = Record::of(&ci.home, id).running().ok().flatten();
+        let dir = running.map_or_else(PathBuf::new, |running| running.workspace);
+        launcher.cancel(&id.waiting(), &dir, &ci.children)
+    })
 }
 
 /// Builds whose script ran when `build` died and whose entry somebody has removed: that cancels nothing. One
