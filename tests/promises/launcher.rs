@@ -319,7 +319,7 @@ fn nothing_is_built_again_as_long_as_its_job_cannot_be_taken_away() {
 #[test]
 fn a_killed_build_takes_its_launcher_along() {
     let mut ci = behind(
-        "bash -c 'trap \"echo ended >>$EVENTS; exit\" TERM; echo $$ >>$EVENTS; sleep 1000 & wait' -",
+        "bash -c 'trap \"echo ended >>$EVENTS; kill \\$!; exit\" TERM; echo $$ >>$EVENTS; sleep 1000 & wait' -",
         "true",
     );
     let events = ci.path("events").display().to_string();
