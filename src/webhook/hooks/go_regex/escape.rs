@@ -1,5 +1,7 @@
 //! What stands behind a backslash.
 
+use regex::Regex;
+
 use super::translate::Input;
 
 /// ASCII, as the items of a class; white space without the vertical tab.
@@ -63,15 +65,22 @@ fn unicode_class(input: &mut Input<'_>, negated: bool) -> Result<String, String>
         "Any" => r"\p{any}".to_owned(),
         // Without what is not assigned, which the crate counts in.
         "C" => r"\p{Cc}\p{Cf}\p{Co}".to_owned(),
+        // Surrogates, which no text holds.
+        "Cs" => r"\P{any}".to_owned(),
         _ if CATEGORIES.contains(&name) => format!(r"\p{{gc={name}}}"),
         _ if name.starts_with(|c: char| c.is_ascii_uppercase())
-            && name.chars().all(|c| c.is_ascii_alphabetic() || c == '_') =>
+            && name.chars().all(|c| c.is_ascii_alphabetic() || c == '_')
+            && Regex::new(&script(name)).is_ok() =>
         {
-            format!(r"\p{{sc={name}}}")
+            script(name)
         }
         _ => return Err(format!("invalid character class range: `{}`", input.since(start))),
     };
     Ok(format!("[{}{class}]", if negated { "^" } else { "" }))
+}
+
+fn script(name: &str) -> String {
+    format!(r"\p{{sc={name}}}")
 }
 
 const CATEGORIES: &[&str] = &[
@@ -115,23 +124,21 @@ fn octal(input: &mut Input<'_>, first: char) -> u32 {
 
 /// `\x41` or `\x{1F600}`, behind the `x`.
 fn hex(input: &mut Input<'_>) -> Option<u32> {
-    let mut digits = String::new();
-    if input.take("{") {
-        loop {
-            match input.next()? {
-                '}' => break,
-                c => digits.push(c),
+    if !input.take("{") {
+        let (high, low) = (input.next()?, input.next()?);
+        return Some(high.to_digit(16)? * 16 + low.to_digit(16)?);
+    }
+    let mut code = None;
+    loop {
+        match input.next()? {
+            '}' => return code,
+            c => {
+                let longer = code.unwrap_or(0) * 16 + c.to_digit(16)?;
+                code = Some(longer).filter(|code| *code <= u32::from(char::MAX));
+                code?;
             }
         }
-    } else {
-        digits.extend(input.next());
-        digits.extend(input.next());
-        if digits.len() != 2 {
-            return None;
-        }
     }
-    let is_hex = digits.chars().all(|c| c.is_ascii_hexdigit());
-    u32::from_str_radix(&digits, 16).ok().filter(|_| is_hex)
 }
 
 /// A character that means itself, inside of a class or outside.

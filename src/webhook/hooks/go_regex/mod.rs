@@ -11,8 +11,8 @@ use regex::bytes::{Regex, RegexBuilder};
 
 use super::json;
 
-/// What a compiled pattern may take, in bytes.
-const SIZE_LIMIT: usize = 8 << 20;
+/// What a compiled pattern may take, in bytes: enough for `[\pL\pN_]{1,255}`.
+const SIZE_LIMIT: usize = 16 << 20;
 
 /// A pattern of a `regex` rule. One that cannot be read is an error for each request.
 #[derive(Debug, Clone)]

@@ -76,7 +76,6 @@ pub(super) fn translate(pattern: &str) -> Result<String, String> {
         out: String::new(),
         groups: vec![Group::new()],
         repeated: None,
-        names: Vec::new(),
     };
     while let Some(c) = translation.input.peek() {
         translation.step(c)?;
@@ -93,7 +92,6 @@ struct Translation<'p> {
     groups: Vec<Group>,
     /// Where the repetition right before us started in the pattern: another must not follow.
     repeated: Option<usize>,
-    names: Vec<&'p str>,
 }
 
 impl Translation<'_> {
@@ -183,12 +181,14 @@ impl Translation<'_> {
         Ok(())
     }
 
-    /// Groups do not capture: nobody asks what they caught.
+    /// Groups do not capture: nobody asks what they caught, so the same name may be given twice.
     fn open(&mut self, start: usize) -> Result<(), String> {
         self.input.next();
         let mut flags = String::new();
-        let lookbehind = ["?<=", "?<!"].iter().any(|lookbehind| self.input.rest().starts_with(lookbehind));
-        if self.input.take("?P<") || (!lookbehind && self.input.take("?<")) {
+        let rest = self.input.rest();
+        let lookbehind = rest.starts_with("?<=") || rest.starts_with("?<!");
+        let mut starts_name = |mark: &str| rest.len() > mark.len() && self.input.take(mark);
+        if starts_name("?P<") || (!lookbehind && starts_name("?<")) {
             self.name(start)?;
         } else if self.input.take("?") {
             flags = self.flags(start)?;
@@ -217,34 +217,33 @@ impl Translation<'_> {
         if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
             return Err(format!("invalid named capture: `{}`", self.input.since(start)));
         }
-        if self.names.iter().any(|known| known == &name) {
-            return Err(format!("duplicate capture group name: `{name}`"));
-        }
-        self.names.push(name);
         Ok(())
     }
 
-    /// What stands between `(?` and the next `:` or `)`.
+    /// What stands between `(?` and the next `:` or `)`. The crate minds a flag that is given twice; here one
+    /// that is switched on and off is off.
     fn flags(&mut self, start: usize) -> Result<String, String> {
-        let mut flags = String::new();
-        while let Some(c @ ('i' | 'm' | 's' | 'U' | '-')) = self.input.peek() {
-            if c == '-' && flags.contains('-') {
-                break;
+        let (mut on, mut off) = (String::new(), String::new());
+        let mut negated = false;
+        loop {
+            match self.input.peek() {
+                Some(':' | ')') if !negated || !off.is_empty() => break,
+                Some('-') if !negated => negated = true,
+                Some(c @ ('i' | 'm' | 's' | 'U')) => {
+                    let flags = if negated { &mut off } else { &mut on };
+                    if !flags.contains(c) {
+                        flags.push(c);
+                    }
+                }
+                _ => {
+                    self.input.next();
+                    return Err(format!("invalid or unsupported Perl syntax: `{}`", self.input.since(start)));
+                }
             }
             self.input.next();
-            // The crate minds a flag that is given twice.
-            if c == '-' || !flags.contains(c) {
-                flags.push(c);
-            }
         }
-        match self.input.peek() {
-            Some(':' | ')') if !flags.ends_with('-') => Ok(flags),
-            None => Err(format!("missing closing ): `{}`", self.input.pattern)),
-            Some(_) => {
-                self.input.next();
-                Err(format!("invalid or unsupported Perl syntax: `{}`", self.input.since(start)))
-            }
-        }
+        on.retain(|c| !off.contains(c));
+        Ok(if off.is_empty() { on } else { format!("{on}-{off}") })
     }
 
     fn close(&mut self) -> Result<(), String> {
