@@ -14,6 +14,7 @@ mod connections;
 mod daemon;
 mod dump;
 mod go_flags;
+mod go_quote;
 pub mod hooks;
 mod limits;
 mod listener;

@@ -4,7 +4,6 @@ mod files;
 mod lookup;
 mod output;
 mod process;
-mod quote;
 mod tree;
 
 use std::{iter, mem, sync::Arc};
@@ -15,6 +14,7 @@ use tracing::{Level, enabled, error, info};
 
 use self::output::Output;
 use super::{
+    go_quote,
     hooks::{line::Line, request::Request},
     limits::{Held, LARGE, Memory, Place},
     os_error::reason,
@@ -104,7 +104,7 @@ impl Job {
         let files = files::write(inputs.files, &hook.working_directory, id);
         if enabled!(Level::INFO) {
             let arguments = inputs.arguments.iter().map(Vec::as_slice);
-            let arguments = quote::list(iter::once(hook.execute_command.as_bytes()).chain(arguments));
+            let arguments = go_quote::list(iter::once(hook.execute_command.as_bytes()).chain(arguments));
             let variables =
                 inputs.environment.iter().map(|(name, value)| (name, String::from_utf8_lossy(value)));
             let variables =

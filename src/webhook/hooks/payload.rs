@@ -11,6 +11,7 @@ use super::{
     source::{Argument, Source, SourceError},
     xml,
 };
+use crate::webhook::go_quote::quote;
 
 /// What a body is parsed as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,13 +128,16 @@ fn multipart_payload(request: &Request, lines: &mut Vec<Line>) -> Result<Documen
     let mut builder = Builder::default();
     builder.open(Kind::Object);
     for value in &values {
-        lines.push(Line::Tagged(format!("found multipart form value {:?}", value.name)));
+        lines.push(Line::Tagged(format!("found multipart form value {}", quote(value.name.as_bytes()))));
         builder.text(value.name.as_bytes());
         builder.text(&value.content);
     }
     let mut empty = values.is_empty();
     for file in files.iter().filter(|file| file.is_json || is_wanted(&file.name)) {
-        lines.push(Line::Tagged(format!("parsing multipart form file {:?} as JSON", file.name)));
+        lines.push(Line::Tagged(format!(
+            "parsing multipart form file {} as JSON",
+            quote(file.name.as_bytes())
+        )));
         let nodes = json::parse_object(&file.content).unwrap_or_else(|error| {
             lines.push(Line::Tagged(format!("error parsing JSON payload file: {error}")));
             json::no_object()

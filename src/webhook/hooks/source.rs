@@ -7,6 +7,7 @@ use super::{
     payload::{self, Parsed},
     request::Request,
 };
+use crate::webhook::go_quote::quote;
 
 /// What `source` and `name` of an argument object say together.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -120,9 +121,10 @@ impl Argument {
             Source::Request(name) if name.eq_ignore_ascii_case("method") => {
                 Ok(Cow::Borrowed(request.method.as_bytes()))
             }
-            Source::Request(name) => {
-                Err(SourceError::Other(format!("unsupported request key: {:?}", name.to_lowercase())))
-            }
+            Source::Request(name) => Err(SourceError::Other(format!(
+                "unsupported request key: {}",
+                quote(name.to_lowercase().as_bytes())
+            ))),
             Source::Text(text) => Ok(Cow::Borrowed(text.as_bytes())),
             Source::EntirePayload => Ok(Cow::Owned(parsed().entire_payload(&request.body))),
             Source::EntireHeaders if replaced => Ok(Cow::Owned(parsed().entire_headers())),

@@ -3,6 +3,7 @@
 use std::fmt::{self, Write};
 
 use super::World;
+use crate::webhook::go_quote::quote;
 
 /// A value in a template.
 #[derive(Debug, Clone, PartialEq)]
@@ -186,7 +187,7 @@ fn printf(values: Vec<Value>) -> Result<String, String> {
             ('v', _) | ('s', Value::Text(_)) | ('d', Value::Integer(_)) | ('t', Value::Bool(_)) => {
                 text += &value.to_string();
             }
-            ('q', Value::Text(quoted)) => text.extend([format!("{quoted:?}")]),
+            ('q', Value::Text(quoted)) => text += &quote(quoted.as_bytes()),
             _ => return Err(format!("printf: %{verb} of {value:?} is not supported")),
         }
     }

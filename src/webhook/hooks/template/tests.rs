@@ -32,6 +32,7 @@ fn actions_become_their_values() {
         ("{{ print \"a\" 1 2 true \"b\" }}", "a1 2 trueb"),
         ("{{ println 1 \"a\" }}", "1 a\n"),
         ("{{ printf \"%s-%d-%v-%t-%q-%%\" \"a\" 2 \"c\" false \"d\\\"\" }}", "a-2-c-false-\"d\\\"\"-%"),
+        (r#"{{ "\u00a0\x01\x7f\né\U0001F600\u0301" | printf "%q" }}"#, r#""\u00a0\x01\x7f\né😀́""#),
         ("{{ \"%s!\" | printf }}", ""),
         ("{{ 1 }}{{ -0x10 }}{{ 010 }}{{ true }}{{ (\"x\") }}", "1-168truex"),
         ("{{ \"\\x41\\u00e9\\n\\101\\\"\" }}", "Aé\nA\""),
