@@ -2,6 +2,7 @@
 
 use std::{
     borrow::Cow,
+    fmt::Display,
     time::{Duration, SystemTime},
 };
 
@@ -173,7 +174,7 @@ impl Hook {
         for file in &self.files {
             let argument = &file.argument;
             let Ok(value) = argument.resolve(request) else {
-                errors.push(no_value(argument, " for file"));
+                errors.push(no_value(file, " for file"));
                 continue;
             };
             let variable = file.variable();
@@ -206,7 +207,7 @@ impl Inputs {
     }
 }
 
-fn no_value(argument: &Argument, place: &str) -> Line {
+fn no_value(argument: &impl Display, place: &str) -> Line {
     let text =
         format!("error extracting command arguments{place}: couldn't retrieve argument for {argument}");
     Line::Tagged(text)

@@ -185,3 +185,13 @@ impl fmt::Display for Argument {
         )
     }
 }
+
+/// The same, with the variable once that has been said.
+impl fmt::Display for FileArgument {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.announced.get() {
+            None => self.argument.fmt(f),
+            Some(()) => Argument { envname: self.variable(), ..self.argument.clone() }.fmt(f),
+        }
+    }
+}

@@ -475,4 +475,11 @@ fn the_environment_and_files_are_named() {
         ]
     );
     assert_eq!(post(body).inputs(&hook).lines.len(), 3, "the fallback is said once");
+    assert_eq!(
+        texts(&post("{}").inputs(&hook).lines).iter().find(|line| line.contains("Name:blob")),
+        Some(
+            &"error extracting command arguments for file: couldn't retrieve argument for {Source:payload Name:blob EnvName:HOOK_BLOB Base64Decode:true}"
+        ),
+        "and is the name of the variable from then on"
+    );
 }
