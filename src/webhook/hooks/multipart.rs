@@ -32,6 +32,8 @@ pub(super) enum MultipartError {
     NoNextPart,
     #[error("unexpected EOF")]
     Truncated,
+    #[error("malformed MIME header initial line: {0:?}")]
+    FirstLine(String),
     #[error("malformed MIME header: missing colon: {0:?}")]
     Header(String),
     #[error("multipart: message too large")]
@@ -82,13 +84,25 @@ fn part<'b>(head: &Head<'b>, content: &'b [u8]) -> Option<Part<'b>> {
     }
     let quoted =
         field("Content-Transfer-Encoding").is_some_and(|e| e.eq_ignore_ascii_case("quoted-printable"));
-    let decoded = quoted.then(|| quoted_printable::decode(content, quoted_printable::ParseMode::Robust).ok());
+    let decoded = quoted.then(|| unquote(content)).flatten();
     Some(Part {
         name: name.to_owned(),
         is_file: disposition.parameter("filename").is_some_and(|file| !file.is_empty()),
         is_json: field("Content-Type") == Some("application/json"),
-        content: decoded.flatten().map_or(Cow::Borrowed(content), Cow::Owned),
+        content: decoded.map_or(Cow::Borrowed(content), Cow::Owned),
     })
+}
+
+/// Quoted-printable; bytes that should have been quoted and were not stand for themselves, as with the peer.
+fn unquote(content: &[u8]) -> Option<Vec<u8>> {
+    let mut quoted = Vec::with_capacity(content.len());
+    for byte in content {
+        match byte {
+            ..128 => quoted.push(*byte),
+            _ => quoted.extend_from_slice(format!("={byte:02X}").as_bytes()),
+        }
+    }
+    quoted_printable::decode(quoted, quoted_printable::ParseMode::Robust).ok()
 }
 
 struct Reader<'b> {
@@ -165,6 +179,9 @@ impl<'b> Reader<'b> {
                 _ if line.is_empty() => return Ok(Some(head)),
                 Some((_, value)) if line.starts_with([' ', '\t']) => {
                     value.to_mut().extend([" ", line.trim()]);
+                }
+                None if line.starts_with([' ', '\t']) => {
+                    return Err(MultipartError::FirstLine(line.to_owned()));
                 }
                 _ => {
                     let (name, value) =

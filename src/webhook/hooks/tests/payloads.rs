@@ -228,7 +228,7 @@ const MULTIPART: &str = "multipart/form-data; boundary=b";
 #[test]
 fn multipart_values_and_json_files_are_the_payload() {
     let json_file = "form-data; name=f; filename=x\r\nContent-Type: application/json";
-    let cases: [(String, &str, &[&str]); 9] = [
+    let cases: [(String, &str, &[&str]); 10] = [
         (
             multipart(&[
                 ("form-data; name=a", "1"),
@@ -263,6 +263,14 @@ fn multipart_values_and_json_files_are_the_payload() {
             &[],
         ),
         (multipart(&[]), "null", &[]),
+        (
+            multipart(&[(
+                "form-data; name=a\r\nContent-Transfer-Encoding: quoted-printable",
+                "é=3D=\r\n=C3=A9",
+            )]),
+            r#"{"a":"é=é"}"#,
+            &["found multipart form value \"a\""],
+        ),
         (
             "pre\r\n--b \r\nContent-Disposition: form-data; name=a\r\n\r\n--bc\r\n--b--".to_owned(),
             r#"{"a":"--bc"}"#,
@@ -303,6 +311,11 @@ fn a_broken_multipart_body_is_answered_before_the_rules() {
             MULTIPART,
             "--b\r\njunk\r\n\r\n--b--\r\n",
             "error parsing multipart form: malformed MIME header: missing colon: \"junk\"",
+        ),
+        (
+            MULTIPART,
+            "--b\r\n Content-Disposition: form-data; name=a\r\n\r\n1\r\n--b--\r\n",
+            "error parsing multipart form: malformed MIME header initial line: \" Content-Disposition: form-data; name=a\"",
         ),
     ];
     for (content_type, body, line) in cases {
