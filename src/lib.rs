@@ -9,10 +9,12 @@
 //! * [`home`]: where everything is.
 //! * [`durable`]: writing a file that survives a power cut.
 //! * [`text`]: how words from outside are shown in logs.
+//! * [`timeout`]: a limit of time, as people write it.
 
 pub mod build;
 pub mod durable;
 pub mod home;
 pub mod queue;
 pub mod text;
+pub mod timeout;
 pub mod webhook;

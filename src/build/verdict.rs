@@ -5,7 +5,7 @@
 
 use std::{collections::hash_map::RandomState, hash::BuildHasher, io, path::Path};
 
-use super::settings::Timeout;
+use crate::timeout::Timeout;
 
 /// The copy of build.sh in the workspace, which is all that a node needs to see.
 pub const SCRIPT: &str = ".amp_ci-build.sh";

@@ -15,6 +15,7 @@ use super::{
     source::{Argument, FileArgument, Source},
     yaml::{Node, Value, scalar_text},
 };
+use crate::timeout::{NoTimeout, Timeout};
 
 /// The names of all properties of a hook.
 pub(super) const HOOK: &[&str] = &[
@@ -337,22 +338,12 @@ impl<'f> Reader<'f> {
         u32::try_from(number).map_err(|_| self.error(node, at, "must be a number from 0 on"))
     }
 
-    /// Seconds, or a number with `s`, `m` or `h`; 0 is no limit.
     fn timeout(&mut self, node: &Node, at: &str) -> Read<Option<Duration>> {
-        let text = self.text(node, at)?;
-        let (number, unit) = text.split_at(text.trim_end_matches(['s', 'm', 'h']).len());
-        let unit = match unit {
-            "" | "s" => Some(1),
-            "m" => Some(60),
-            "h" => Some(3600),
-            _ => None,
-        };
-        let seconds = number.parse::<u64>().ok().filter(|_| number.bytes().all(|b| b.is_ascii_digit()));
-        let seconds = seconds.zip(unit).and_then(|(number, unit)| number.checked_mul(unit));
-        let seconds = seconds.ok_or_else(|| {
-            self.error(node, at, &format!("{text:?} is not a time like 90, 90s, 30m or 6h"))
-        })?;
-        Ok((seconds > 0).then(|| Duration::from_secs(seconds)))
+        let Timeout(limit) = self
+            .text(node, at)?
+            .parse()
+            .map_err(|error: NoTimeout| self.error(node, at, &error.to_string()))?;
+        Ok(limit)
     }
 
     fn error(&self, node: &Node, at: &str, problem: &str) -> LoadError {

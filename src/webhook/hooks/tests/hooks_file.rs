@@ -83,7 +83,8 @@ fn times_have_units() {
         ["x", "-1", "1d", "1.5h", "h", "30mm", "99999999999999999999", "9999999999999999999h", "''"]
     {
         let error = error(&format!("[{{id: x, command-timeout: {written}}}]"));
-        assert!(error.contains("command-timeout: "), "{error}");
+        let problem = "is not a time: write 90, 90s, 30m or 6h, or 0 for no limit";
+        assert!(error.contains("command-timeout: \"") && error.ends_with(problem), "{error}");
     }
 }
 
