@@ -36,13 +36,22 @@ pub fn load(path: &Path, template: bool) -> Result<Loaded, LoadError> {
         LoadError(format!("{file}:{line}: not UTF-8"))
     })?;
     if !template {
-        return parse(&file, &text);
+        let parsed = parse(&file, &text);
+        return if text.contains("{{") { unexpanded(&file, parsed) } else { parsed };
     }
     let environment = |name: &str| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
     let read = |path: &str| fs_err::read(path).ok().map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
     let world = World { environment: &environment, file: &read };
     let expanded = template::expand(&text, &world).map_err(|error| LoadError(format!("{file}:{error}")))?;
     parse(&file, &expanded)
+}
+
+/// A secret that stands there as `{{ getenv "SECRET" }}` is known to everybody.
+fn unexpanded(file: &str, parsed: Result<Loaded, LoadError>) -> Result<Loaded, LoadError> {
+    let mut loaded =
+        parsed.map_err(|LoadError(problem)| LoadError(problem + " ({{ is expanded only with -template)"))?;
+    loaded.warnings.push(format!("{file}: {{{{ is taken as it stands: it is expanded only with -template"));
+    Ok(loaded)
 }
 
 /// Parses the text of a hooks file; `file` is how complaints name it.

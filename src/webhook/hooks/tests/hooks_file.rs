@@ -240,7 +240,15 @@ fn a_file_is_read_and_expanded_from_disk() {
         (loaded.hooks[0].id.as_str(), loaded.hooks[0].execute_command.as_str()),
         ("a", "it's \"<so>\\\" ")
     );
-    assert!(file::load(&path, false).is_err());
+    let problem = file::load(&path, false).unwrap_err().to_string();
+    assert!(problem.ends_with("({{ is expanded only with -template)"), "{problem}");
+    std::fs::write(&path, "[{id: a, execute-command: '{{ getenv \"X\" }}'}]").unwrap();
+    let shown = path.display().to_string();
+    assert_eq!(
+        file::load(&path, false).unwrap().warnings,
+        [format!("{shown}: {{{{ is taken as it stands: it is expanded only with -template")]
+    );
+    assert!(file::load(&path, true).unwrap().warnings.len() == 1, "only that there is no command");
 
     std::fs::write(&path, "[\n{{ range . }}]").unwrap();
     let shown = path.display();
