@@ -44,7 +44,8 @@ fn parse_date(text: &str) -> Option<Timestamp> {
     if !known.contains(&weekday.to_ascii_lowercase().as_str()) || day.len() != 2 || year.len() != 4 {
         return None;
     }
-    if !is_zone(zone) || text.ends_with(' ') {
+    // A leap second is one to the library, but not to the peer.
+    if !is_zone(zone) || text.ends_with(' ') || time.contains(":60") {
         return None;
     }
     let date = format!("{day} {month} {year} {}", time.replace(',', "."));

@@ -1,4 +1,4 @@
-use super::{FIRES, hook, post, texts};
+use super::{ERROR, FIRES, hook, post, texts};
 use crate::webhook::hooks::{
     hook::{Hook, Outcome},
     line::Line,
@@ -138,6 +138,8 @@ fn scalr_signs_body_and_date_and_the_date_is_now() {
         post(r#"{"n":1}"#).header("X-Signature", right.1).outcome(&hook),
         Outcome::Mismatch { unsigned: true }
     );
+    let leap = ask("Thu 02 Jan 2020 03:04:60 UTC", "bdd0b21c88cf7db1f1f60ef4cadcbe421c2ec64e");
+    assert_eq!(leap.outcome(&hook), ERROR, "no date to the peer");
     let later = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_577_934_245 + 301);
     let decision = hook.decide(&ask(right.0, right.1).request(&hook), later);
     assert_eq!(texts(&decision.lines), ["error evaluating hook: invalid payload signature outdated"]);
