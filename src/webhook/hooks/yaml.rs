@@ -7,6 +7,8 @@ use std::{borrow::Cow, collections::HashMap, panic::catch_unwind};
 
 use libyaml_safer::{Event, EventData, Parser, ScalarStyle};
 
+use super::base64;
+
 /// Deeper nesting is refused: the tree is walked and dropped by recursion.
 const MAX_DEPTH: usize = 200;
 /// What aliases may add in all, in bytes of tree, so that a few lines cannot fill the memory.
@@ -155,7 +157,8 @@ impl Tree {
         let (anchor, value) = match event.data {
             EventData::Alias { anchor } => return self.alias(&anchor, line),
             EventData::Scalar { anchor, tag, value, style, .. } => {
-                (anchor, scalar(tag.as_deref(), value, style))
+                let value = scalar(tag.as_deref(), value, style);
+                (anchor, value.map_err(|problem| ours(line, problem))?)
             }
             EventData::SequenceStart { anchor, .. } => (anchor, self.list(events, depth)?),
             EventData::MappingStart { anchor, .. } => (anchor, self.map(events, depth)?),
@@ -255,11 +258,26 @@ fn size(node: &Node) -> usize {
         }
 }
 
-fn scalar(tag: Option<&str>, text: String, style: ScalarStyle) -> Value {
+/// A scalar, or why it is not what its tag says.
+fn scalar(tag: Option<&str>, text: String, style: ScalarStyle) -> Result<Value, String> {
     match tag.map(|tag| tag.trim_start_matches("tag:yaml.org,2002:")) {
-        None if style == ScalarStyle::Plain => plain(text),
-        Some("int" | "float" | "bool" | "null") => plain(text),
-        _ => Value::Text(text),
+        None if style == ScalarStyle::Plain => Ok(plain(text)),
+        Some(kind @ ("int" | "float" | "bool" | "null")) => {
+            let value = plain(text.clone());
+            let fits = match value {
+                Value::Integer(_) => matches!(kind, "int" | "float"),
+                Value::Float(_) => kind == "float",
+                Value::Bool(_) => kind == "bool",
+                Value::Null => kind == "null",
+                _ => false,
+            };
+            if fits { Ok(value) } else { Err(format!("{text:?} is no !!{kind}")) }
+        }
+        Some("binary") => match base64::decode(text.as_bytes()) {
+            (bytes, None) => Ok(Value::Text(String::from_utf8_lossy(&bytes).into_owned())),
+            (_, Some(error)) => Err(error.to_string()),
+        },
+        _ => Ok(Value::Text(text)),
     }
 }
 
@@ -413,6 +431,9 @@ mod tests {
             ("\"yes\"", "yes"),
             ("!!str 0777", "0777"),
             ("!!int '0777'", "511"),
+            ("!!float 1", "1"),
+            ("!!null ''", ""),
+            ("!!binary aGk=", "hi"),
             ("http://x:80/y", "http://x:80/y"),
             ("x#y", "x#y"),
         ];
@@ -484,6 +505,9 @@ mod tests {
             ("- id: x\n  [a]: y\n", 2, "a list cannot be a name"),
             ("- id: x\n  ~: y\n", 2, "null cannot be a name"),
             ("- <<: x\n", 1, "<< merges an object"),
+            ("- a\n- !!int abc\n", 2, "\"abc\" is no !!int"),
+            ("- !!bool 1\n", 1, "\"1\" is no !!bool"),
+            ("- !!binary a\n", 1, "illegal base64 data at input byte 0"),
             ("[{\"id\": \"x\", // no\n\"b\": 1}]", 2, "did not find expected ',' or '}'"),
             (&deep, 1, "nested more than"),
         ] {
