@@ -32,7 +32,8 @@ fn not_well_formed(error: impl Display) -> XmlError {
 
 /// The first element in `body`; what follows it is not looked at.
 pub(super) fn parse(body: &[u8]) -> Result<Document, XmlError> {
-    let text = std::str::from_utf8(body).map_err(|_| syntax("invalid UTF-8"))?;
+    let chunk = body.utf8_chunks().next();
+    let (text, cut) = chunk.map_or(("", false), |chunk| (chunk.valid(), !chunk.invalid().is_empty()));
     let mut reader = Reader::from_str(text);
     reader.config_mut().expand_empty_elements = true;
     reader.config_mut().check_comments = true;
@@ -53,6 +54,7 @@ pub(super) fn parse(body: &[u8]) -> Result<Document, XmlError> {
                 tree.text(&text);
             }
             Event::Decl(declaration) => check_declaration(declaration.version(), declaration.encoding())?,
+            Event::Eof if cut => return Err(syntax("invalid UTF-8")),
             Event::Eof if tree.elements.is_empty() => return Err(XmlError::Empty),
             Event::Eof => return Err(syntax("unexpected EOF")),
             _ => {}
@@ -138,14 +140,15 @@ impl Tree {
             if attribute.value.contains('<') {
                 return Err(syntax("unescaped < inside quoted string"));
             }
-            let value = quick_xml::escape::unescape(&attribute.value).map_err(not_well_formed)?;
-            let name = local_name(attribute.key.as_ref());
+            if attribute.value.contains("]]>") {
+                return Err(syntax("unescaped ]]> not in CDATA section"));
+            }
+            let value = attribute.value.replace("\r\n", "\n").replace('\r', "\n");
+            let value = quick_xml::escape::unescape(&value).map_err(not_well_formed)?;
+            let name = local_name(checked(attribute.key.as_ref())?);
             attributes.push((format!("-{name}"), legal(value)?.into_owned()));
         }
-        let name = local_name(start.name().as_ref()).to_owned();
-        if !is_name(&name) {
-            return Err(syntax(format!("invalid XML name: {name}")));
-        }
+        let name = local_name(checked(start.name().as_ref())?).to_owned();
         let child = self.elements.len();
         if let Some(parent) = self.open.last() {
             self.elements[*parent].children.push(child);
@@ -240,11 +243,16 @@ impl Element {
     }
 }
 
-fn is_name(name: &str) -> bool {
-    name.starts_with(|c: char| c.is_alphabetic() || c == '_' || c == ':')
-        && name
-            .chars()
-            .all(|c| c.is_alphanumeric() || "_:-.".contains(c) || !c.is_ascii() && !c.is_whitespace())
+/// `name`, with its prefix, if it is one.
+fn checked(name: &str) -> Result<&str, XmlError> {
+    let starts_well = name.starts_with(|c: char| c.is_alphabetic() || c == '_' || c == ':');
+    let goes_on_well =
+        |c: char| c.is_alphanumeric() || "_:-.".contains(c) || !c.is_ascii() && !c.is_whitespace();
+    if starts_well && name.chars().all(goes_on_well) {
+        Ok(name)
+    } else {
+        Err(syntax(format!("invalid XML name: {name}")))
+    }
 }
 
 /// Without the prefix of a name space.

@@ -194,6 +194,8 @@ fn xml_becomes_an_object() {
         ("<a x='1'>t1<b/>t2</a>", r##"{"a":{"#text":"t2","-x":"1","b":""}}"##),
         ("<?xml version='1.0' encoding='UTF-8'?><!DOCTYPE a><a>1</a>", r#"{"a":"1"}"#),
         ("<a>1</a><unclosed>", r#"{"a":"1"}"#),
+        ("<a x='1\r\n2\r3&#13;'/>", r#"{"a":{"-x":"1\n2\n3\r"}}"#),
+        ("<a:1b a:2c='1'/>", r#"{"1b":{"-2c":"1"}}"#),
         // Not well-formed, or a trap.
         ("", "null"),
         ("<a>", "null"),
@@ -204,12 +206,22 @@ fn xml_becomes_an_object() {
         ("<a>x & y</a>", "null"),
         ("<a>\u{1}</a>", "null"),
         ("<a>]]></a>", "null"),
+        ("<a x=']]>'/>", "null"),
+        ("<a -x='1'/>", "null"),
+        ("<a x='1',y='2'/>", "null"),
+        ("<1:a/>", "null"),
         ("<?xml version='1.0' encoding='latin1'?><a/>", "null"),
         ("<!DOCTYPE a [<!ENTITY e 'x'>]><a>&e;</a>", "null"),
     ];
     for (body, payload) in cases {
         assert_eq!(entire(body, "application/xml"), payload, "{body}");
     }
+    assert_eq!(
+        post(b"<a/>\xff").content_type("text/xml").arguments(&passing(&["entire-payload"], "")),
+        [r#"{"a":""}"#]
+    );
+    let lines = post(b"<a>\xff</a>").content_type("text/xml").decide(&passing(&[], "")).lines;
+    assert!(texts(&lines)[0].ends_with("XML syntax error: invalid UTF-8"), "{lines:?}");
     let lines = post("").content_type("text/xml").decide(&passing(&[], "")).lines;
     assert_eq!(texts(&lines), ["error parsing XML payload: EOF"]);
 }
