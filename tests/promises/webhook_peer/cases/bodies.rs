@@ -65,6 +65,9 @@ const JSON_BYTES: [&[u8]; 10] = [
     b"{\"a\":\"\xed\xa0\x80\"}",
 ];
 
+/// The same of XML.
+const XML_BYTES: [&[u8]; 3] = [b"<a b='1\r\n2\r3'>\r\nx\ry</a>", b"<a/>\xff", b"<a>\xff</a>"];
+
 const FORMS: &str = "
 a=b
 a=b&c=d
@@ -77,6 +80,8 @@ a=b+c%20d
 a=%zz
 a=%4
 a=b;c=d
+a=%zz&b;c
+%zz=%4
 
 a=%C3%A9
 a=%ff
@@ -113,6 +118,10 @@ text
 <?xml version='1.0' encoding='utf-8'?><a>1</a>
 <?xml version='1.0' encoding='latin-1'?><a>1</a>
 <a b:c='1'/>
+<a -b='1'/>
+<a b=']]>'/>
+<1:a/>
+<a:1/>
 <app><users><user id="1" name="J" /><user id="2" name="A"/></users></app>
 "#;
 
@@ -147,7 +156,7 @@ pub(super) fn add(table: &mut Table) {
     for body in rows(FORMS) {
         table.case("POST", "/hooks/whole", &[FORM], body);
     }
-    for body in rows(XML_TEXTS) {
+    for body in rows(XML_TEXTS).map(str::as_bytes).chain(XML_BYTES) {
         table.case("POST", "/hooks/whole", &[("Content-Type", "application/xml")], body);
     }
     for kind in rows(CONTENT_TYPES) {
@@ -198,6 +207,10 @@ fn multipart(table: &mut Table) {
         format!("preamble\r\n{}{end}epilogue", field("a", "one")),
         part("Content-Disposition: form-data; name=a", "unquoted") + end,
         part("content-disposition: form-data; name=\"a\"", "small") + end,
+        part(" Content-Disposition: form-data; name=a", "folded") + end,
+        part("Content-Disposition: form-data; name=a\r\nContent-Transfer-Encoding: quoted-printable", "é=3D")
+            + end,
+        field("a\u{a0}b", "no-break") + end,
         part("Content-Type: text/plain", "nameless") + end,
         (field("a", "one") + end).replace("\r\n", "\n"),
     ];
