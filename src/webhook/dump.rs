@@ -19,7 +19,7 @@ pub(super) fn request(id: &RequestId, head: &request::Parts, body: &[u8]) {
     if chunked {
         text.push_str("Transfer-Encoding: chunked\n");
     }
-    if head.version == Version::HTTP_10 && !head.headers.contains_key(header::CONNECTION) {
+    if is_last(head) {
         text.push_str("Connection: close\n");
     }
     for (name, value) in sorted(&head.headers) {
@@ -39,6 +39,15 @@ pub(super) fn request(id: &RequestId, head: &request::Parts, body: &[u8]) {
     for line in lines(&text) {
         debug!(request = %id, dump = ">", " {line}");
     }
+}
+
+/// Does the client say, or imply by its version, that it asks nothing more on this connection?
+fn is_last(head: &request::Parts) -> bool {
+    let says = |token: &str| {
+        let words = head.headers.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok());
+        words.flat_map(|value| value.split(',')).any(|word| word.trim().eq_ignore_ascii_case(token))
+    };
+    says("close") || (head.version == Version::HTTP_10 && !says("keep-alive"))
 }
 
 /// Shows an answer as the hook made it: without what the server adds, and with status 0 if it set none.

@@ -259,7 +259,9 @@ fn requests_are_dumped_alike() {
     let (hooks, requests) = cases::table();
     let mut pair = Pair::start(&program, &hooks, &["-debug", "-header", "x-line=1", "-header", "x-b=2"]);
     // Of a failing hook with a content type of its own the peer dumps another than it sends; here it is the one sent.
-    for case in requests.iter().step_by(7).filter(|case| !case.name.contains("/hooks/kind-failing")) {
+    let says_close = |case: &Case| case.raw.windows(17).any(|text| text == b"Connection: close");
+    let sample = requests.iter().enumerate().filter(|(number, case)| number % 7 == 0 || says_close(case));
+    for (_, case) in sample.filter(|(_, case)| !case.name.contains("/hooks/kind-failing")) {
         pair.compare(case);
     }
     pair.finish();

@@ -4,12 +4,13 @@ use std::{
     env,
     ffi::OsStr,
     io,
+    os::unix::ffi::OsStrExt,
     path::{Component, Path, PathBuf},
 };
 
 use rustix::fs::{Access, AtFlags, CWD};
 
-use crate::webhook::os_error::reason;
+use crate::webhook::{go_quote, os_error::reason};
 
 /// Why there is nothing to run; as the peer words it.
 #[derive(Debug, thiserror::Error)]
@@ -28,9 +29,9 @@ pub(super) fn find(command: &str, working_directory: &str) -> Result<PathBuf, No
     } else {
         clean(&Path::new(working_directory).join(command))
     };
-    let quoted = candidate.display().to_string();
-    let not_found = |why: String| NotFound { text: format!("{quoted:?}: {why}") };
-    if quoted.contains('/') {
+    let name = candidate.as_os_str().as_bytes();
+    let not_found = |why: String| NotFound { text: format!("{}: {why}", go_quote::quote(name)) };
+    if name.contains(&b'/') {
         check(&candidate).map_err(not_found)?;
         return Ok(candidate);
     }
