@@ -12,7 +12,7 @@ NOTE = "webhook, Python, no fsync; spawn and put in C"
 
 
 def measure(rounds, quick):
-    seconds = 2 if quick else 5
+    seconds = 1 if quick else 5
     push = Push()
     lines = []
     for connections in (1, 8):
