@@ -191,7 +191,7 @@ fn read_answer(stream: &mut impl Read, head_only: bool) -> Vec<String> {
 
 /// Of a program that is not found and whose name looks like a command line, a hint is said next.
 static NAME_WITH_BLANK: LazyLock<Regex> =
-    LazyLock::new(|| Regex::new(r#"\] error in exec: .*exec: "[^"]* [^"]*":"#).unwrap());
+    LazyLock::new(|| Regex::new(r#"\] error in exec: "[^"]* [^"]*":"#).unwrap());
 
 /// What is another one each time.
 static MASKS: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
