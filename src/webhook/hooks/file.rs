@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::{
     hook::Hook,
-    properties::Reader,
+    properties::{LoadError, Reader},
     template::{self, World},
     yaml,
 };
@@ -17,11 +17,6 @@ pub struct Loaded {
     /// One line each: unknown properties with the nearest known name, disabled hooks.
     pub warnings: Vec<String>,
 }
-
-/// Why a hooks file did not load; names file, line, hook and property.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct LoadError(pub String);
 
 /// Reads and parses `path`; `template` expands it first. An empty path is an empty list.
 pub fn load(path: &Path, template: bool) -> Result<Loaded, LoadError> {

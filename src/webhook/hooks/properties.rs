@@ -6,7 +6,6 @@
 use std::time::Duration;
 
 use super::{
-    file::LoadError,
     go_regex::Pattern,
     hook::Hook,
     ip_range::IpRanges,
@@ -59,6 +58,11 @@ pub(super) struct Reader<'f> {
     /// Which hook we are in.
     hook: String,
 }
+
+/// Why a hooks file did not load; names file, line, hook and property.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct LoadError(pub String);
 
 type Read<T> = Result<T, LoadError>;
 
