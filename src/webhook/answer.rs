@@ -95,7 +95,7 @@ impl Answer {
             }
             Contents::Output(output) => {
                 let start = output.first.clone().unwrap_or_default();
-                (start, Body::new(Streamed { output, cut_off: false, access: access.take() }))
+                (start, Body::new(Streamed { output, access: access.take() }))
             }
         };
         if status == StatusCode::NOT_MODIFIED {
@@ -159,7 +159,6 @@ pub(super) struct Output {
 /// That output as a body. A command that fails cuts it off, so that the client can tell.
 struct Streamed {
     output: Output,
-    cut_off: bool,
     access: Option<Access>,
 }
 
@@ -171,11 +170,11 @@ impl HttpBody for Streamed {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
-        let Self { output, cut_off, access } = &mut *self;
+        let Self { output, access } = &mut *self;
         if output.client_gone.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Some(Err(io::ErrorKind::BrokenPipe.into())));
         }
-        if *cut_off {
+        if output.socket.is_cut_off() {
             return Poll::Pending;
         }
         let next = match output.first.take() {
@@ -192,7 +191,6 @@ impl HttpBody for Streamed {
             return Poll::Ready(None);
         }
         output.socket.cut_off();
-        *cut_off = true;
         Poll::Pending
     }
 }

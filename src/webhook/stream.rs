@@ -60,6 +60,10 @@ impl Socket {
         self.cut_off.store(true, Ordering::Relaxed);
     }
 
+    pub(super) fn is_cut_off(&self) -> bool {
+        self.cut_off.load(Ordering::Relaxed)
+    }
+
     /// The first byte that the client sends, left where it is.
     pub(super) async fn first_byte(&self) -> io::Result<Option<u8>> {
         let mut byte = [0];
@@ -136,7 +140,7 @@ impl AsyncWrite for Stream {
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.0.cut_off.load(Ordering::Relaxed) {
+        if self.0.is_cut_off() {
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
         Poll::Ready(Ok(()))

@@ -281,13 +281,7 @@ pub(crate) struct Reply {
 impl Reply {
     /// Reads one answer, and no byte more.
     pub(crate) fn read(stream: &mut impl Read, head_only: bool) -> Self {
-        let mut head = Vec::new();
-        while !head.ends_with(b"\r\n\r\n") {
-            let mut byte = [0];
-            let read = stream.read_exact(&mut byte);
-            assert!(read.is_ok(), "{read:?} after {}", String::from_utf8_lossy(&head));
-            head.push(byte[0]);
-        }
+        let head = read_to(stream, b"\r\n\r\n").unwrap();
         let head = String::from_utf8_lossy(&head).into_owned();
         let mut lines = head.lines();
         let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
@@ -329,12 +323,7 @@ pub(crate) fn read_chunk(stream: &mut impl Read) -> Option<Vec<u8>> {
 
 /// The same, with an error where the body breaks off.
 pub(crate) fn try_read_chunk(stream: &mut impl Read) -> std::io::Result<Option<Vec<u8>>> {
-    let mut line = Vec::new();
-    while !line.ends_with(b"\r\n") {
-        let mut byte = [0];
-        stream.read_exact(&mut byte)?;
-        line.push(byte[0]);
-    }
+    let line = read_to(stream, b"\r\n")?;
     let size = usize::from_str_radix(String::from_utf8_lossy(&line).trim_end(), 16).unwrap();
     let mut chunk = vec![0; size + 2];
     stream.read_exact(&mut chunk)?;
@@ -378,4 +367,18 @@ pub(crate) fn shell(id: &str, script: &str, more: serde_json::Value) -> serde_js
 /// The text of a hooks file.
 pub(crate) fn hooks_file(hooks: &[serde_json::Value]) -> String {
     serde_json::to_string_pretty(hooks).unwrap()
+}
+
+/// Reads to the end of this mark, and no byte more. What came before an error is in the error.
+pub(crate) fn read_to(stream: &mut impl Read, mark: &[u8]) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    while !bytes.ends_with(mark) {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).map_err(|error| {
+            let before = String::from_utf8_lossy(&bytes);
+            std::io::Error::new(error.kind(), format!("{error} after {before:?}"))
+        })?;
+        bytes.push(byte[0]);
+    }
+    Ok(bytes)
 }

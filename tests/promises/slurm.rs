@@ -112,6 +112,15 @@ flock --nonblock 9 || echo two at once >$NOTES/twice
 exit 0";
 
 /// Runs `build` to its end and returns its exit code.
+/// A build of this script, which has noted that it runs.
+fn running(cluster: &Cluster, script: &str) -> (Installation, String, Running) {
+    let ci = cluster.installation(script);
+    let id = ci.push(&Push::to("amp_mgms", "main"));
+    let build = ci.start_build(1);
+    wait_until("it runs", || cluster.note("first").is_some());
+    (ci, id, build)
+}
+
 fn code(ci: &Installation, threads: usize) -> i32 {
     ci.build_with(&["--threads", &threads.to_string()]).status.code().expect("it is not killed")
 }
@@ -223,10 +232,7 @@ fn the_time_limit_is_the_committer_s_business_and_ends_the_job() {
 #[test]
 fn a_lost_node_is_no_verdict_and_the_build_runs_on_another_one() {
     let Some(cluster) = Cluster::start() else { return };
-    let ci = cluster.installation(FIRST_TRY_HANGS);
-    let id = ci.push(&Push::to("amp_mgms", "main"));
-    let mut build = ci.start_build(1);
-    wait_until("it runs", || cluster.note("first").is_some());
+    let (ci, id, mut build) = running(&cluster, FIRST_TRY_HANGS);
     let node = cluster.node_of(&format!("build-{id}"));
     cluster.does("lose", Some(&node));
     assert_eq!(build.wait(), 1, "{}", ci.log());
@@ -254,10 +260,7 @@ fn a_killed_slurmstepd_is_no_verdict() {
 #[test]
 fn a_cancelled_job_is_no_verdict() {
     let Some(cluster) = Cluster::start() else { return };
-    let ci = cluster.installation(FIRST_TRY_HANGS);
-    let id = ci.push(&Push::to("amp_mgms", "main"));
-    let mut build = ci.start_build(1);
-    wait_until("it runs", || cluster.note("first").is_some());
+    let (ci, id, mut build) = running(&cluster, FIRST_TRY_HANGS);
     cluster.ask("scancel", &["--name", &format!("build-{id}")]);
     assert_eq!(build.wait(), 1, "{}", ci.log());
     is_put_back_and_built(&cluster, &ci, &id);
@@ -285,10 +288,8 @@ fn a_partition_that_does_not_exist_is_an_error_after_three_tries() {
 #[test]
 fn a_controller_restarted_in_mid_job_does_no_harm() {
     let Some(cluster) = Cluster::start() else { return };
-    let ci = cluster.installation("touch $NOTES/first; until [ -e $NOTES/go ]; do sleep 0.1; done; exit 7");
-    ci.push(&Push::to("amp_mgms", "main"));
-    let mut build = ci.start_build(1);
-    wait_until("it runs", || cluster.note("first").is_some());
+    let (ci, _, mut build) =
+        running(&cluster, "touch $NOTES/first; until [ -e $NOTES/go ]; do sleep 0.1; done; exit 7");
     cluster.does("halt", None);
     cluster.does("resume", None);
     wait_until("the controller answers", || !cluster.ask("sinfo", &["--noheader"]).is_empty());
@@ -301,10 +302,8 @@ fn a_controller_restarted_in_mid_job_does_no_harm() {
 #[test]
 fn a_verdict_comes_from_a_build_that_ends_while_the_controller_is_away() {
     let Some(cluster) = Cluster::start() else { return };
-    let ci = cluster.installation("touch $NOTES/first; until [ -e $NOTES/go ]; do sleep 0.1; done; exit 7");
-    ci.push(&Push::to("amp_mgms", "main"));
-    let mut build = ci.start_build(1);
-    wait_until("it runs", || cluster.note("first").is_some());
+    let (ci, _, mut build) =
+        running(&cluster, "touch $NOTES/first; until [ -e $NOTES/go ]; do sleep 0.1; done; exit 7");
     cluster.does("halt", None);
     fs::write(cluster.path("notes/go"), "").unwrap();
     assert_eq!(build.wait(), 0, "{}", ci.log());
@@ -328,10 +327,7 @@ fn a_controller_that_is_away_at_the_start_is_waited_for_by_the_next_builds() {
 #[test]
 fn a_killed_build_takes_its_job_along_and_the_next_one_builds_it_again() {
     let Some(cluster) = Cluster::start() else { return };
-    let ci = cluster.installation(FIRST_TRY_HANGS);
-    let id = ci.push(&Push::to("amp_mgms", "main"));
-    let mut build = ci.start_build(1);
-    wait_until("it runs", || cluster.note("first").is_some());
+    let (ci, id, mut build) = running(&cluster, FIRST_TRY_HANGS);
     build.signal("KILL");
     build.wait();
     wait_until("the job is gone", || cluster.jobs("RUNNING,PENDING").is_empty());
@@ -345,10 +341,7 @@ fn a_killed_build_takes_its_job_along_and_the_next_one_builds_it_again() {
 #[test]
 fn a_job_that_survived_its_host_s_crash_is_cancelled_by_name_before_it_is_built_again() {
     let Some(cluster) = Cluster::start() else { return };
-    let ci = cluster.installation(FIRST_TRY_HANGS);
-    let id = ci.push(&Push::to("amp_mgms", "main"));
-    let mut build = ci.start_build(1);
-    wait_until("it runs", || cluster.note("first").is_some());
+    let (ci, id, mut build) = running(&cluster, FIRST_TRY_HANGS);
     crash(&ci, &mut build, &id);
     assert_eq!(cluster.jobs("RUNNING"), [format!("build-{id}")], "the job runs on");
 

@@ -9,7 +9,8 @@ use std::{
 use serde_json::{Value, json};
 
 use crate::daemon::{
-    Daemon, Reply, Setup, hooks_file, lives, pid_in, raw_request, read_chunk, shell, try_read_chunk, wait_for,
+    Daemon, Reply, Setup, hooks_file, lives, pid_in, raw_request, read_chunk, read_to, shell, try_read_chunk,
+    wait_for,
 };
 
 fn string(text: &str) -> Value {
@@ -267,12 +268,7 @@ fn output_is_streamed_as_it_comes() {
     )]));
     let mut stream = daemon.connect();
     stream.write_all(&raw_request("GET", "/hooks/stream", &[], b"")).unwrap();
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        let mut byte = [0];
-        stream.read_exact(&mut byte).unwrap();
-        head.push(byte[0]);
-    }
+    read_to(&mut stream, b"\r\n\r\n").unwrap();
     assert_eq!(read_chunk(&mut stream).unwrap(), b"one\n", "before the command is over");
     fs::write(daemon.dir().join("go"), "").unwrap();
     assert_eq!(read_chunk(&mut stream).unwrap(), b"two\n");
@@ -300,12 +296,7 @@ fn a_streaming_command_that_fails_cuts_its_output_off_or_answers_500() {
     ]));
     let mut stream = daemon.connect();
     stream.write_all(&raw_request("GET", "/hooks/late", &[], b"")).unwrap();
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        let mut byte = [0];
-        stream.read_exact(&mut byte).unwrap();
-        head.push(byte[0]);
-    }
+    read_to(&mut stream, b"\r\n\r\n").unwrap();
     let mut body = Vec::new();
     let end = loop {
         match try_read_chunk(&mut stream) {
