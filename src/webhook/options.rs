@@ -27,7 +27,7 @@ so that it can be rotated. TERM and INT stop: no new connections, running comman
 Exit codes: 0 stopped by a signal, 1 it could not start (bad hooks, port taken) or its last hook went away, \
 2 usage.\n\n\
 What a hooks file can say is in docs/hooks.md. Flags and hooks files are those of adnanh/webhook, and more; \
-where webhookd differs from it on purpose is in README.md."
+where webhookd differs from it on purpose is in docs/moving-over.md."
 )]
 // A command line is a bag of switches.
 #[allow(clippy::struct_excessive_bools)]
