@@ -1,0 +1,18 @@
+//! What `build` promises.
+
+mod check;
+mod chunks;
+mod isolation;
+mod launcher;
+mod log;
+mod mail;
+mod one_push;
+mod output;
+mod process_end;
+mod records;
+mod settings;
+mod shipped_chunks;
+mod slots;
+mod untrusted;
+mod whole_tree;
+mod work_dir;

@@ -1,0 +1,143 @@
+//! One drain at a time, whatever becomes of `queue/lock`.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    process::{Command, Stdio},
+};
+
+use crate::support::installation::{Installation, Push, Running, until, wait_until};
+
+/// A build that marks its begin and end and waits for `go` between them.
+fn waiting_for_go() -> Installation {
+    let ci = Installation::building("");
+    let home = ci.home().display();
+    ci.chunk(
+        "build_packages",
+        &format!("echo begin >> {home}/marks; until [ -e {home}/go ]; do sleep 0.01; done; echo end >> {home}/marks"),
+    );
+    ci
+}
+
+fn marks(ci: &Installation) -> Vec<String> {
+    fs::read_to_string(ci.path("marks")).unwrap_or_default().lines().map(str::to_string).collect()
+}
+
+/// The processes that wrote to build.log.
+fn writers(ci: &Installation) -> BTreeSet<String> {
+    let pid = |line: &str| line.split_once(")  ")?.0.rsplit(':').next().map(str::to_string);
+    ci.log().lines().filter_map(pid).collect()
+}
+
+#[test]
+fn of_twenty_that_are_started_at_once_one_works_and_the_others_leave_silently() {
+    let ci = waiting_for_go();
+    (0..3).for_each(|_| _ = ci.push(&Push::to("r", "main")));
+    let start = || ci.command("build").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut builds: Vec<_> = (0..20).map(|_| start()).collect();
+    wait_until("19 have left", || {
+        builds.iter_mut().filter_map(|build| build.try_wait().unwrap()).count() == 19
+    });
+    fs::write(ci.path("go"), "").unwrap();
+    for build in builds {
+        let output = build.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(0));
+        assert!(output.stdout.is_empty() && output.stderr.is_empty(), "{output:?}");
+    }
+    assert_eq!(marks(&ci), ["begin", "end"].repeat(3));
+    assert_eq!(writers(&ci).len(), 1, "{}", ci.log());
+    ci.assert_all_over();
+}
+
+#[test]
+fn whatever_stands_in_queue_lock_a_build_works() {
+    for lock in
+        ["1\n", "", "no number\n", "1\nsome trouble\n", "99999999999999999999\n", "\0\u{fffd}\n", "4194304\n"]
+    {
+        let ci = Installation::building("true");
+        fs::write(ci.path("queue/lock"), lock).unwrap();
+        ci.push(&Push::to("r", "main"));
+        ci.build(1);
+        assert_eq!(ci.record().outcome(), "succeeded", "{lock:?}");
+        assert!(!ci.path("queue/lock").exists(), "{lock:?}");
+    }
+}
+
+#[test]
+fn removing_the_lock_s_file_in_mid_drain_lets_no_second_build_in() {
+    let ci = waiting_for_go();
+    ci.push(&Push::to("r", "main"));
+    ci.push(&Push::to("other", "main"));
+    let mut first = ci.start_build(1);
+    wait_until("it builds", || !marks(&ci).is_empty());
+    let pid = fs::read_to_string(ci.path("queue/lock")).unwrap();
+    assert_eq!(pid.trim_end(), first.pid().to_string(), "people read there who works");
+    fs::remove_file(ci.path("queue/lock")).unwrap();
+    ci.build(1);
+    assert_eq!(marks(&ci), ["begin"], "the second one left");
+    fs::write(ci.path("go"), "").unwrap();
+    assert_eq!(first.wait(), 0);
+    assert_eq!(marks(&ci), ["begin", "end", "begin", "end"]);
+    ci.assert_all_over();
+}
+
+#[test]
+fn a_build_py_that_lives_is_respected_and_one_that_is_dead_is_not() {
+    for (command, text) in [("exec -a build.py sleep 100", "x"), ("sleep 100; true", "/opt/amp_ci/build.py")]
+    {
+        let ci = Installation::building("true");
+        ci.push(&Push::to("r", "main"));
+        let mut original = Running::start(Command::new("bash").args(["-c", command, text, "--threads", "2"]));
+        until("it has its name", || {
+            let line = fs::read(format!("/proc/{}/cmdline", original.pid())).unwrap();
+            String::from_utf8_lossy(&line).contains("build.py").then_some(())
+        });
+        fs::write(ci.path("queue/lock"), original.pid().to_string()).unwrap();
+        let refused = ci.command("build").output().unwrap();
+        let said = String::from_utf8_lossy(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(1));
+        assert!(said.contains(&format!("process {}, a build.py", original.pid())), "{said}");
+        assert_eq!(said.lines().count(), 1);
+        assert_eq!(ci.entries().len(), 1);
+        assert!(!ci.path("builds").exists() && !ci.path("build.log").exists(), "it touches nothing");
+
+        original.signal("KILL");
+        original.wait();
+        ci.build(1);
+        assert_eq!(ci.record().outcome(), "succeeded");
+    }
+}
+
+#[test]
+fn a_daemon_that_outlived_build_does_not_hold_the_lock() {
+    let ci = Installation::building("");
+    let home = ci.home().display().to_string();
+    ci.chunk(
+        "build_packages",
+        &format!(
+            "(setsid env -i bash -c 'echo $$ > {home}/new; mv {home}/new {home}/daemon; exec -a {home}/left sleep 1000' &)\n\
+             until [ -e {home}/daemon ]; do sleep 0.01; done; sleep 1000"
+        ),
+    );
+    ci.push(&Push::to("r", "main"));
+    let mut build = ci.start_build(1);
+    wait_until("the daemon is there", || ci.path("daemon").exists());
+    build.signal("KILL");
+    build.wait();
+    let daemon = fs::read_to_string(ci.path("daemon")).unwrap();
+    assert!(
+        ci.living().iter().any(|line| line.starts_with(&format!("{} ", daemon.trim()))),
+        "{:?}",
+        ci.living()
+    );
+    ci.chunk("build_packages", "ls -l /proc/self/fd");
+    ci.build(1);
+    assert_eq!(ci.record().outcome(), "succeeded");
+    assert!(
+        !ci.record().output().contains("/queue/"),
+        "a build inherits nothing of ours: {}",
+        ci.record().output()
+    );
+    // It shed its mark and lost its parent before build was killed: out of reach, as the README says.
+    assert!(Command::new("kill").args(["-KILL", daemon.trim()]).status().unwrap().success());
+}

@@ -1,0 +1,7 @@
+//! What the tests stand on: installations, daemons, mail servers, strace.
+
+pub mod daemon;
+pub mod faulty_mail_server;
+pub mod installation;
+pub mod mail_server;
+pub mod strace;

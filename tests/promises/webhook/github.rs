@@ -1,0 +1,217 @@
+//! What GitHub sends, posted as GitHub posts it to the shipped hook: what is queued, and what GitHub is told.
+
+use std::{env, fs, path::Path};
+
+use hmac::{Hmac, KeyInit, Mac};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::{Value, json};
+use sha2::Sha256;
+
+use crate::support::{
+    daemon::{Daemon, Reply, Setup},
+    installation::Installation,
+};
+
+pub(crate) const SECRET: &str = "It's a \"Secret\" to Everybody";
+
+/// The daemon with the shipped hooks file, and the queue behind it.
+pub(crate) struct Intake {
+    pub(crate) ci: Installation,
+    pub(crate) daemon: Daemon,
+}
+
+/// How the body is sent: the two that GitHub offers.
+#[derive(Clone, Copy)]
+enum ContentType {
+    Json,
+    Form,
+}
+
+impl Intake {
+    pub(crate) fn new() -> Self {
+        Self::with(&[])
+    }
+
+    fn with(variables: &[(&str, &str)]) -> Self {
+        let ci = Installation::new();
+        let hooks = Path::new(env!("CARGO_MANIFEST_DIR")).join("hooks.json");
+        let programs = Path::new(env!("CARGO_BIN_EXE_queue_build")).parent().unwrap();
+        let path = format!("{}:{}", programs.display(), env::var("PATH").unwrap());
+        let mut setup = Setup::new(&fs::read_to_string(hooks).unwrap())
+            .flags(&["-urlprefix", "webhook", "-template"])
+            .variable("PATH", &path)
+            .variable("AMP_CI_HOME", ci.home().to_str().unwrap())
+            .variable("SECRET", SECRET)
+            .variable("SECRET_OLD", "");
+        for (name, value) in variables {
+            setup = setup.variable(name, value);
+        }
+        Self { ci, daemon: setup.start() }
+    }
+
+    pub(crate) fn deliver(&self, event: &str, payload: &str) -> Reply {
+        self.deliver_as(ContentType::Json, event, payload, SECRET)
+    }
+
+    fn deliver_as(&self, content_type: ContentType, event: &str, payload: &str, secret: &str) -> Reply {
+        let (content_type, body) = match content_type {
+            ContentType::Json => ("application/json", payload.to_string()),
+            ContentType::Form => (
+                "application/x-www-form-urlencoded",
+                format!("payload={}", utf8_percent_encode(payload, NON_ALPHANUMERIC)),
+            ),
+        };
+        self.post(event, content_type, &body, Some(&signature(secret, &body)))
+    }
+
+    fn post(&self, event: &str, content_type: &str, body: &str, signature: Option<&str>) -> Reply {
+        let mut headers = vec![
+            ("User-Agent", "GitHub-Hookshot/044aadd"),
+            ("Accept", "*/*"),
+            ("Content-Type", content_type),
+            ("X-GitHub-Delivery", "72d3162e-cc78-11e3-81ab-4c9367dc0958"),
+            ("X-GitHub-Event", event),
+        ];
+        headers.extend(signature.map(|signature| ("X-Hub-Signature-256", signature)));
+        self.daemon.request("POST", "/webhook/amp_main", &headers, body.as_bytes())
+    }
+
+    /// The requests in the queue, in its order.
+    fn queued(&self) -> Vec<Value> {
+        let entries = self.ci.entries();
+        let read = |name: String| fs::read(self.ci.path("queue").join(name)).unwrap();
+        entries.into_iter().map(|name| serde_json::from_slice(&read(name)).unwrap()).collect()
+    }
+}
+
+pub(crate) fn signature(secret: &str, body: &str) -> String {
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap();
+    mac.update(body.as_bytes());
+    format!("sha256={}", hex::encode(mac.finalize().into_bytes()))
+}
+
+pub(crate) fn fixture(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/github").join(name);
+    fs::read_to_string(path).unwrap()
+}
+
+#[test]
+fn each_push_is_on_the_disk_when_github_is_told_so_with_either_content_type() {
+    let developer = "developer@example.org";
+    for (name, repository, git_ref, email) in [
+        ("push.json", "amp_mgms", "refs/heads/main", developer),
+        ("push_master.json", "amp_player", "refs/heads/master", developer),
+        ("push_new_branch.json", "amp_mgms", "refs/heads/feature/segment-times", developer),
+        ("push_new_branch_at_existing_commit.json", "amp_mgms", "refs/heads/release-2", developer),
+        ("push_forced.json", "amp_mgms", "refs/heads/feature/segment-times", developer),
+        ("push_tag_lightweight.json", "amp_mgms", "refs/tags/v2.1-rc1", developer),
+        ("push_tag_annotated.json", "amp_mgms", "refs/tags/v2.1", developer),
+        ("push_email_null.json", "amp_mgms", "refs/heads/main", ""),
+        ("push_email_absent.json", "amp_mgms", "refs/heads/main", ""),
+    ] {
+        let payload = fixture(name);
+        let sent: Value = serde_json::from_str(&payload).unwrap();
+        for content_type in [ContentType::Json, ContentType::Form] {
+            let intake = Intake::new();
+            let reply = intake.deliver_as(content_type, "push", &payload, SECRET);
+            assert_eq!(reply.status, 200, "{name}: {}", reply.text());
+            let entries = intake.ci.entries();
+            assert_eq!(entries.len(), 1, "{name}: {}", reply.text());
+            assert_eq!(reply.text(), format!("queued {}\n", entries[0]), "{name}");
+            let request = json!({
+                "repository": repository,
+                "ref": git_ref,
+                // Of an annotated tag not `after`, which is the tag's own hash.
+                "commit_id": sent["head_commit"]["id"],
+                "committer_name": "amp-developer",
+                "committer_email": email,
+            });
+            assert_eq!(intake.queued(), [request], "{name}");
+        }
+    }
+}
+
+#[test]
+fn what_is_no_push_or_deletes_something_is_welcome_and_queues_nothing() {
+    let intake = Intake::new();
+    for (event, name) in [
+        ("ping", "ping_repository.json"),
+        ("ping", "ping_organization.json"),
+        ("push", "push_branch_deleted.json"),
+        ("push", "push_tag_deleted.json"),
+        ("create", "push.json"),
+    ] {
+        for content_type in [ContentType::Json, ContentType::Form] {
+            let reply = intake.deliver_as(content_type, event, &fixture(name), SECRET);
+            assert_eq!(reply.status, 200, "{name}: {}", reply.text());
+        }
+    }
+    assert!(intake.queued().is_empty());
+}
+
+#[test]
+fn a_wrong_or_absent_signature_is_403_for_pushes_and_pings_alike() {
+    let intake = Intake::new();
+    let payload = fixture("push.json");
+    let right = signature(SECRET, &payload);
+    for (event, body) in [("push", payload.clone()), ("ping", fixture("ping_repository.json"))] {
+        for content_type in [ContentType::Json, ContentType::Form] {
+            assert_eq!(intake.deliver_as(content_type, event, &body, "a guess").status, 403);
+        }
+        for wrong in [None, Some(""), Some("sha256="), Some("sha256=00"), Some(&right[..right.len() - 1])] {
+            let reply = intake.post(event, "application/json", &body, wrong);
+            assert_eq!(reply.status, 403, "{event} {wrong:?}: {}", reply.text());
+        }
+    }
+    let changed = payload.replacen("refs/heads/main", "refs/heads/mail", 1);
+    assert_eq!(intake.post("push", "application/json", &changed, Some(&right)).status, 403);
+    // The original's signature, by SHA-1 alone, is none.
+    assert_eq!(intake.post("push", "application/json", &payload, Some("sha1=00")).status, 403);
+    assert!(intake.queued().is_empty());
+}
+
+#[test]
+fn while_the_secret_is_being_changed_both_are_right() {
+    let intake = Intake::with(&[("SECRET_OLD", "the old one")]);
+    let payload = fixture("push.json");
+    for content_type in [ContentType::Json, ContentType::Form] {
+        assert_eq!(intake.deliver_as(content_type, "push", &payload, SECRET).status, 200);
+        assert_eq!(intake.deliver_as(content_type, "push", &payload, "the old one").status, 200);
+        assert_eq!(intake.deliver_as(content_type, "push", &payload, "a guess").status, 403);
+        assert_eq!(intake.deliver_as(content_type, "push", &payload, "").status, 403);
+    }
+    assert_eq!(intake.post("push", "application/json", &payload, None).status, 403);
+    assert_eq!(intake.queued().len(), 4);
+}
+
+#[test]
+fn without_an_old_secret_none_is_none() {
+    let intake = Intake::new();
+    assert_eq!(intake.deliver_as(ContentType::Json, "push", &fixture("push.json"), "").status, 403);
+    assert!(intake.queued().is_empty());
+}
+
+#[test]
+fn a_push_that_cannot_be_queued_is_red_on_github_and_says_why() {
+    let intake = Intake::new();
+    let climbing = fixture("push.json").replace("\"name\":\"amp_mgms\"", "\"name\":\"../amp_mgms\"");
+    let reply = intake.deliver("push", &climbing);
+    assert_eq!(reply.status, 500);
+    assert!(reply.text().contains("repository"), "{}", reply.text());
+    assert!(intake.queued().is_empty());
+
+    fs::rename(intake.ci.path("queue"), intake.ci.path("away")).unwrap();
+    let reply = intake.deliver("push", &fixture("push.json"));
+    assert_eq!(reply.status, 500);
+    assert!(reply.text().contains("queue"), "{}", reply.text());
+}
+
+#[test]
+fn values_that_look_like_options_or_code_are_values() {
+    let intake = Intake::new();
+    let payload = fixture("push.json")
+        .replace("\"name\":\"amp-developer\",\"email\"", "\"name\":\"--help $(id)\",\"email\"");
+    let reply = intake.deliver("push", &payload);
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    assert_eq!(intake.queued()[0]["committer_name"], "--help $(id)");
+}

@@ -1,0 +1,270 @@
+//! What is bounded: sizes, times, commands and connections; and that others are served meanwhile.
+
+use std::{
+    fs,
+    io::{Read, Write},
+    net::TcpStream,
+    time::Duration,
+};
+
+use rustix::process::Signal;
+use serde_json::json;
+
+use crate::support::daemon::{Daemon, Reply, Setup, hooks_file, raw_request, shell, wait_for};
+
+fn sized() -> String {
+    hooks_file(&[shell("size", "wc -c", json!({"pass-stdin-to-command": true}))])
+}
+
+#[test]
+fn a_body_past_the_limit_is_413_whether_its_length_is_told_or_not() {
+    let daemon = Setup::new(&sized()).flags(&["-max-body-size", "10K"]).start();
+    assert_eq!(daemon.request("POST", "/hooks/size", &[], &[b'x'; 10 * 1024]).text().trim(), "10240");
+    let reply = daemon.request("POST", "/hooks/size", &[], &[b'x'; 10 * 1024 + 1]);
+    assert_eq!(reply.status, 413);
+    let mut chunked = b"POST /hooks/size HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
+    for _ in 0..11 {
+        chunked.extend(b"400\r\n");
+        chunked.extend([b'x'; 1024]);
+        chunked.extend(b"\r\n");
+    }
+    chunked.extend(b"0\r\n\r\n");
+    assert_eq!(daemon.send(chunked).status, 413);
+}
+
+#[test]
+fn the_default_limit_is_25_mib_and_a_client_that_sends_first_still_gets_its_answer() {
+    let daemon = Daemon::start(&sized());
+    let most = 25 << 20;
+    let mut body = vec![b'x'; most];
+    assert_eq!(daemon.request("POST", "/hooks/size", &[], &body).text().trim(), most.to_string());
+    body.push(b'x');
+    assert_eq!(daemon.request("POST", "/hooks/size", &[], &body).status, 413);
+    // Whoever asks first is not asked for it.
+    let reply = daemon.send(format!(
+        "POST /hooks/size HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: {}\r\n\r\n",
+        most + 1
+    ));
+    assert_eq!(reply.status, 413);
+}
+
+#[test]
+fn a_head_that_does_not_come_closes_the_connection() {
+    let daemon = Setup::new(&sized()).flags(&["-header-timeout", "200ms"]).start();
+    for begun in [&b""[..], b"GET /hooks/size HTTP/1.1\r\nHost:"] {
+        let mut stream = daemon.connect();
+        stream.write_all(begun).unwrap();
+        let mut rest = Vec::new();
+        let _ = stream.read_to_end(&mut rest);
+    }
+}
+
+#[test]
+fn a_body_that_does_not_come_is_408() {
+    let daemon = Setup::new(&sized()).flags(&["-body-timeout", "200ms"]).start();
+    let reply = daemon.send("POST /hooks/size HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhalf");
+    assert_eq!(reply.status, 408);
+}
+
+/// A hook whose command says that it runs, and waits for the file `go`.
+fn waiting(more: serde_json::Value) -> String {
+    let script = "echo $$ >> running; while ! test -e go; do sleep 0.01; done; echo done";
+    hooks_file(&[shell("wait", script, more), shell("other", "echo other", json!({}))])
+}
+
+fn running(daemon: &Daemon) -> usize {
+    fs::read_to_string(daemon.dir().join("running")).map_or(0, |text| text.lines().count())
+}
+
+fn ask(daemon: &Daemon) -> TcpStream {
+    let mut stream = daemon.connect();
+    stream.write_all(&raw_request("GET", "/hooks/wait", &[], b"")).unwrap();
+    stream
+}
+
+#[test]
+fn past_its_bound_a_hook_lets_some_wait_and_sends_the_rest_away() {
+    let daemon =
+        Setup::new(&waiting(json!({"max-concurrency": 2, "max-waiting": 1, "busy-http-response-code": 429})))
+            .start();
+    let first = [ask(&daemon), ask(&daemon)];
+    wait_for("two to run", || (running(&daemon) == 2).then_some(()));
+    let third = ask(&daemon);
+    wait_for("the third to wait", || {
+        (daemon.log().matches("wait hook triggered successfully").count() == 3).then_some(())
+    });
+    let fourth = daemon.get("/hooks/wait");
+    assert_eq!(fourth.status, 429);
+    assert!(fourth.header("Retry-After").is_some());
+    assert_eq!(daemon.get("/hooks/other").text(), "other\n", "other hooks run");
+    assert_eq!(running(&daemon), 2);
+    fs::write(daemon.dir().join("go"), "").unwrap();
+    for mut stream in first.into_iter().chain([third]) {
+        assert_eq!(Reply::read(&mut stream, false).text(), "done\n");
+    }
+    assert_eq!(daemon.get("/hooks/wait").text(), "done\n", "there is room again");
+}
+
+#[test]
+fn all_hooks_together_have_a_bound_too() {
+    let daemon =
+        Setup::new(&waiting(json!({}))).flags(&["-max-concurrency", "1", "-max-waiting", "0"]).start();
+    let mut first = ask(&daemon);
+    wait_for("one to run", || (running(&daemon) == 1).then_some(()));
+    let busy = daemon.get("/hooks/other");
+    assert_eq!((busy.status, busy.header("Retry-After").is_some()), (503, true));
+    fs::write(daemon.dir().join("go"), "").unwrap();
+    assert_eq!(Reply::read(&mut first, false).text(), "done\n");
+    assert_eq!(daemon.get("/hooks/other").text(), "other\n");
+}
+
+#[test]
+fn no_burst_starts_more_commands_at_a_time_than_allowed() {
+    let script = "echo >> at-once.$(ls | grep -c running.); touch running.$$; sleep 0.05; rm running.$$";
+    let daemon = Setup::new(&hooks_file(&[shell(
+        "burst",
+        script,
+        json!({"include-command-output-in-response": false}),
+    )]))
+    .flags(&["-max-concurrency", "3"])
+    .start();
+    for _ in 0..40 {
+        assert_eq!(daemon.get("/hooks/burst").status, 200);
+    }
+    wait_for("all to be over", || {
+        (daemon.log().matches("finished handling burst").count() == 40).then_some(())
+    });
+    assert!(!daemon.dir().join("at-once.3").exists());
+    assert!(daemon.dir().join("at-once.2").exists(), "and it does use what is allowed");
+}
+
+#[test]
+fn a_reload_does_not_forget_who_runs() {
+    let daemon = Setup::new(&waiting(json!({"max-concurrency": 1}))).start();
+    let mut first = ask(&daemon);
+    wait_for("one to run", || (running(&daemon) == 1).then_some(()));
+    daemon.signal(rustix::process::Signal::HUP);
+    wait_for("the reload", || (daemon.log().matches("found 2 hook(s)").count() == 2).then_some(()));
+    wait_for("the new hooks", || (daemon.log().matches("loaded: other").count() == 2).then_some(()));
+    assert!(daemon.get("/hooks/wait").status >= 429);
+    fs::write(daemon.dir().join("go"), "").unwrap();
+    assert_eq!(Reply::read(&mut first, false).text(), "done\n");
+}
+
+#[test]
+fn a_large_payload_that_is_made_ready_for_its_command_holds_up_nobody() {
+    let hook = json!({"pass-file-to-command": [{"source": "entire-payload", "envname": "F"}]});
+    let daemon =
+        Setup::new(&hooks_file(&[shell("large", "true", hook), shell("other", "echo other", json!({}))]))
+            .variable("TOKIO_WORKER_THREADS", "1")
+            .start();
+    let many: Vec<_> = (0..300_000).map(|number| json!({"k": number})).collect();
+    let payload = json!({"many": many}).to_string();
+    std::thread::scope(|scope| {
+        scope.spawn(|| assert_eq!(daemon.post("/hooks/large", &payload).status, 200));
+        daemon.wait_for_line("large hook triggered successfully");
+        assert_eq!(daemon.get("/hooks/other").text(), "other\n");
+        assert!(!daemon.log().contains("writing env F"), "the other one was served meanwhile");
+    });
+}
+
+/// A daemon with few seats, for it has few descriptors.
+fn with_few_seats(setup: Setup) -> Daemon {
+    let script = format!("#!/bin/sh\nulimit -n 256\nexec {} \"$@\"\n", crate::support::daemon::WEBHOOKD);
+    let wrapper = setup.dir().join("few");
+    fs::write(&wrapper, script).unwrap();
+    fs::set_permissions(&wrapper, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    setup.program(wrapper).start()
+}
+
+#[test]
+fn a_stream_of_output_keeps_its_seat_however_many_others_come() {
+    let script = "echo one; while ! test -e go; do sleep 0.01; done; echo two";
+    let daemon = with_few_seats(Setup::new(&hooks_file(&[shell(
+        "stream",
+        script,
+        json!({"stream-command-output": true}),
+    )])));
+    let mut stream = daemon.connect();
+    stream.write_all(&raw_request("GET", "/hooks/stream", &[], b"")).unwrap();
+    let answer = std::thread::spawn(move || Reply::read(&mut stream, false));
+    daemon.wait_for_line("executing");
+    let crowd: Vec<TcpStream> = (0..1000).map(|_| daemon.connect()).collect();
+    assert_eq!(daemon.get("/").text(), "OK", "all of the crowd had its turn");
+    fs::write(daemon.dir().join("go"), "").unwrap();
+    assert_eq!(answer.join().unwrap().text(), "one\ntwo\n");
+    drop(crowd);
+}
+
+#[test]
+fn more_idle_and_slow_connections_than_there_are_seats_starve_nobody() {
+    let daemon = with_few_seats(Setup::new(&sized()));
+    let mut idle: Vec<TcpStream> = Vec::new();
+    for number in 0..1000 {
+        let mut stream = daemon.connect();
+        stream.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
+        let begun: &[u8] = if number % 2 == 0 {
+            b""
+        } else {
+            b"POST /hooks/size HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nx"
+        };
+        let _ = stream.write_all(begun);
+        idle.push(stream);
+        if number % 100 == 99 {
+            assert_eq!(
+                daemon.request("POST", "/hooks/size", &[], b"12345").text().trim(),
+                "5",
+                "after {number}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_flood_of_output_is_cut_and_the_daemon_stays_small() {
+    let daemon = Daemon::start(&hooks_file(&[
+        shell(
+            "flood",
+            "head -c 300000000 /dev/zero",
+            json!({"include-command-output-in-response": false, "log-command-output-as-it-comes": false}),
+        ),
+        shell("other", "echo other", json!({})),
+    ]));
+    assert_eq!(daemon.get("/hooks/flood").status, 200);
+    assert_eq!(daemon.get("/hooks/other").text(), "other\n");
+    wait_for("its end", || {
+        fs::read(daemon.dir().join("stderr")).ok().filter(|log| {
+            let tail = &log[log.len().saturating_sub(200)..];
+            String::from_utf8_lossy(tail).contains("finished handling flood")
+        })
+    });
+    let kib = peak_kib(&daemon);
+    assert!(kib < 700_000, "{kib} KiB at the peak");
+}
+
+/// The most memory that the daemon ever had.
+fn peak_kib(daemon: &Daemon) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{}/status", daemon.pid())).unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    peak.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+#[test]
+fn a_request_that_waits_for_its_command_keeps_no_parsed_payload() {
+    let hook = json!({"include-command-output-in-response": false, "max-concurrency": 1, "max-waiting": 100,
+                      "pass-arguments-to-command": [{"source": "payload", "name": "seconds"}], "execute-command": "/bin/sleep"});
+    let mut daemon =
+        Setup::new(&hooks_file(&[shell("a", "", hook)])).flags(&["-grace-period", "1ms"]).start();
+    let many: Vec<_> = (0..100_000).map(|number| json!({"k": number})).collect();
+    let payload = json!({"seconds": "300", "many": many}).to_string();
+    for _ in 0..24 {
+        assert_eq!(daemon.post("/hooks/a", &payload).status, 200);
+    }
+    wait_for("all to be handed over", || {
+        (daemon.log().matches("triggered successfully").count() == 24).then_some(())
+    });
+    let kib = peak_kib(&daemon);
+    assert!(kib < 90_000, "{kib} KiB at the peak: a payload of 1.3 MB is parsed into three times that");
+    daemon.signal(Signal::TERM);
+    assert_eq!(daemon.wait().code(), Some(0));
+}

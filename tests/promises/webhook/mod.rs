@@ -1,0 +1,14 @@
+//! What `webhookd` and its two scripts promise.
+
+mod answers;
+mod command;
+mod flags;
+pub mod github;
+mod hostile_http;
+mod limits;
+mod log;
+mod reload;
+mod signals;
+mod sockets;
+mod start_stop;
+mod tls;

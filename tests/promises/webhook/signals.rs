@@ -1,0 +1,222 @@
+//! Stopping, and what signals do besides.
+
+use std::{
+    fs,
+    io::{Read, Write},
+    os::unix::fs::OpenOptionsExt,
+    time::Instant,
+};
+
+use rustix::{
+    fs::{CWD, FileType, Mode, OFlags, mknodat},
+    process::Signal,
+};
+use serde_json::json;
+
+use crate::support::daemon::{Daemon, Reply, Setup, hooks_file, lives, pid_in, raw_request, shell, wait_for};
+
+#[test]
+fn an_idle_daemon_stops_at_once_with_0() {
+    for (signal, said) in [
+        (Signal::TERM, "caught terminated signal; exiting"),
+        (Signal::INT, "caught interrupt signal; exiting"),
+    ] {
+        let mut daemon = Daemon::start(&hooks_file(&[shell("a", "echo a", json!({}))]));
+        let idle = daemon.connect();
+        let mut kept_alive = daemon.connect();
+        kept_alive.write_all(&raw_request("GET", "/hooks/a", &[], b"")).unwrap();
+        assert_eq!(Reply::read(&mut kept_alive, false).text(), "a\n");
+        daemon.signal(signal);
+        assert_eq!(daemon.wait().code(), Some(0));
+        daemon.wait_for_line(said);
+        drop(idle);
+    }
+}
+
+#[test]
+fn a_daemon_that_is_still_starting_ends_with_0_too() {
+    let setup = Setup::new(&hooks_file(&[shell("a", "echo a", json!({}))]));
+    let pid_file = setup.dir().join("pid");
+    mknodat(CWD, &pid_file, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    let mut daemon = setup.flags(&["-ip", "127.0.0.1", "-port", "0", "-pidfile", "pid"]).start_quietly();
+    // A writer can be had without waiting once the daemon reads; it then waits for what the pid file says.
+    let mut writer = fs::OpenOptions::new();
+    let writer = writer.write(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed());
+    let writer = wait_for("the daemon to look at its pid file", || writer.open(&pid_file).ok());
+    daemon.signal(Signal::TERM);
+    fs::remove_file(&pid_file).unwrap();
+    drop(writer);
+    assert_eq!(daemon.wait().code(), Some(0));
+    assert!(!pid_file.exists());
+}
+
+#[test]
+fn a_running_command_may_finish_and_its_client_gets_the_answer_but_nobody_new_comes_in() {
+    let script = "echo $$ > pid; while ! test -e go; do sleep 0.01; done; echo done";
+    let mut daemon = Daemon::start(&hooks_file(&[shell("a", script, json!({}))]));
+    let mut stream = daemon.connect();
+    stream.write_all(&raw_request("GET", "/hooks/a", &[], b"")).unwrap();
+    pid_in(&daemon.dir().join("pid"));
+    daemon.signal(Signal::TERM);
+    wait_for("the port to be closed", || {
+        std::net::TcpStream::connect(&daemon.address).is_err().then_some(())
+    });
+    assert!(daemon.is_running());
+    fs::write(daemon.dir().join("go"), "").unwrap();
+    assert_eq!(Reply::read(&mut stream, false).text(), "done\n");
+    assert_eq!(daemon.wait().code(), Some(0));
+}
+
+#[test]
+fn commands_in_the_background_are_waited_for_too() {
+    let script = "echo $$ > pid; while ! test -e go; do sleep 0.01; done; echo done > done";
+    let hook = shell("a", script, json!({"include-command-output-in-response": false}));
+    let mut daemon = Daemon::start(&hooks_file(&[hook]));
+    assert_eq!(daemon.get("/hooks/a").status, 200);
+    pid_in(&daemon.dir().join("pid"));
+    daemon.signal(Signal::TERM);
+    daemon.wait_for_line("caught terminated signal");
+    fs::write(daemon.dir().join("go"), "").unwrap();
+    assert_eq!(daemon.wait().code(), Some(0));
+    assert!(daemon.dir().join("done").exists());
+}
+
+#[test]
+fn after_the_grace_period_the_whole_tree_is_ended_and_its_files_are_gone() {
+    let script = "trap '' TERM; sleep 300 & echo $! > child; setsid sleep 300 & echo $! > other; echo $F > file; echo $$ > pid; \
+                  while :; do sleep 1; done";
+    let dir = tempfile::tempdir().unwrap();
+    let hook = shell(
+        "a",
+        script,
+        json!({
+            "include-command-output-in-response": false,
+            "pass-file-to-command": [{"source": "string", "name": "x", "envname": "F"}],
+        }),
+    );
+    let mut daemon = Setup::new(&hooks_file(&[hook]))
+        .flags(&["-grace-period", "200ms"])
+        .variable("TMPDIR", dir.path().to_str().unwrap())
+        .start();
+    assert_eq!(daemon.get("/hooks/a").status, 200);
+    let pids = ["pid", "child", "other"].map(|name| pid_in(&daemon.dir().join(name)));
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    daemon.signal(Signal::TERM);
+    assert_eq!(daemon.wait().code(), Some(0));
+    for pid in pids {
+        wait_for("the end of the tree", || (!lives(pid)).then_some(()));
+    }
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn who_has_not_said_all_is_not_waited_for_after_the_grace_period() {
+    let script = "trap '' TERM; echo $$ > pid; while :; do sleep 1; done";
+    let mut daemon =
+        Setup::new(&hooks_file(&[shell("a", script, json!({}))])).flags(&["-grace-period", "200ms"]).start();
+    let mut stream = daemon.connect();
+    stream.write_all(&raw_request("GET", "/hooks/a", &[], b"")).unwrap();
+    let command = pid_in(&daemon.dir().join("pid"));
+    let begun =
+        ["GET /hoo", "POST /hooks/a HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nabc"].map(|part| {
+            let mut stream = daemon.connect();
+            stream.write_all(part.as_bytes()).unwrap();
+            stream
+        });
+    daemon.wait_for_line("incoming HTTP POST");
+    daemon.signal(Signal::TERM);
+    for mut stream in begun {
+        assert_eq!(stream.read_to_end(&mut Vec::new()).unwrap_or_default(), 0);
+    }
+    assert!(lives(command), "it has time between the two signals, and the others were let go before");
+    assert_eq!(Reply::read(&mut stream, false).status, 500);
+    assert_eq!(daemon.wait().code(), Some(0));
+}
+
+#[test]
+fn who_does_not_take_its_stream_keeps_no_file_of_its_command_from_being_removed() {
+    let dir = tempfile::tempdir().unwrap();
+    let hook = shell(
+        "a",
+        "echo $$ > pid; exec yes",
+        json!({
+            "stream-command-output": true,
+            "pass-file-to-command": [{"source": "string", "name": "x", "envname": "F"}],
+        }),
+    );
+    let mut daemon = Setup::new(&hooks_file(&[hook]))
+        .flags(&["-grace-period", "200ms"])
+        .variable("TMPDIR", dir.path().to_str().unwrap())
+        .start();
+    let mut stream = daemon.connect();
+    stream.write_all(&raw_request("GET", "/hooks/a", &[], b"")).unwrap();
+    let command = pid_in(&daemon.dir().join("pid"));
+    daemon.signal(Signal::TERM);
+    assert_eq!(daemon.wait().code(), Some(0));
+    assert!(!lives(command));
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn who_waits_for_a_turn_when_the_daemon_stops_is_not_run_after_the_grace_period() {
+    let hook = shell("a", "echo $$ >> ran; sleep 300", json!({"max-concurrency": 1, "max-waiting": 5}));
+    let mut daemon = Setup::new(&hooks_file(&[hook])).flags(&["-grace-period", "200ms"]).start();
+    let mut streams = Vec::new();
+    for _ in 0..3 {
+        let mut stream = daemon.connect();
+        stream.write_all(&raw_request("GET", "/hooks/a", &[], b"")).unwrap();
+        streams.push(stream);
+    }
+    wait_for("all to be taken", || {
+        (daemon.log().matches("triggered successfully").count() == 3).then_some(())
+    });
+    pid_in(&daemon.dir().join("ran"));
+    daemon.signal(Signal::TERM);
+    for mut stream in streams {
+        assert_eq!(Reply::read(&mut stream, false).status, 500);
+    }
+    assert_eq!(daemon.wait().code(), Some(0));
+    assert_eq!(fs::read_to_string(daemon.dir().join("ran")).unwrap().lines().count(), 1);
+}
+
+#[test]
+fn a_second_signal_ends_the_grace_period() {
+    let mut daemon = Setup::new(&hooks_file(&[shell("a", "echo $$ > pid; sleep 300", json!({}))]))
+        .flags(&["-grace-period", "1h"])
+        .start();
+    let mut stream = daemon.connect();
+    stream.write_all(&raw_request("GET", "/hooks/a", &[], b"")).unwrap();
+    let pid = pid_in(&daemon.dir().join("pid"));
+    daemon.signal(Signal::TERM);
+    daemon.wait_for_line("caught terminated signal");
+    wait_for("the port to be closed", || {
+        std::net::TcpStream::connect(&daemon.address).is_err().then_some(())
+    });
+    let asked = Instant::now();
+    daemon.signal(Signal::INT);
+    assert_eq!(daemon.wait().code(), Some(0));
+    assert!(asked.elapsed() < crate::support::daemon::DEADLINE);
+    assert!(!lives(pid));
+}
+
+#[test]
+fn hup_opens_the_log_file_anew() {
+    let setup = Setup::new(&hooks_file(&[shell("a", "echo a", json!({}))]));
+    let log = setup.dir().join("hooks.log");
+    let daemon =
+        setup.flags(&["-logfile", "hooks.log", "-ip", "127.0.0.1", "-port", "0"]).start_logging_to(&log);
+    assert_eq!(daemon.get("/hooks/a").text(), "a\n");
+    let old = log.with_extension("old");
+    fs::rename(&log, &old).unwrap();
+    daemon.signal(Signal::HUP);
+    wait_for("a new log", || {
+        fs::read_to_string(&log).ok().filter(|text| text.contains("attempting to reload"))
+    });
+    assert_eq!(daemon.get("/hooks/a").text(), "a\n");
+    wait_for("the request in it", || {
+        fs::read_to_string(&log).ok().filter(|text| text.contains("finished handling a"))
+    });
+    let old = fs::read_to_string(old).unwrap();
+    assert_eq!(old.matches("finished handling a").count(), 1);
+    assert!(old.contains("serving hooks on"));
+}
