@@ -6,12 +6,15 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use serde::{Deserialize, Serialize};
+
 /// What stands after `build-` in the name of an entry: `<digits>.<digits>`, seconds of the epoch and their
 /// fraction. It names the build's record too.
 ///
 /// Ordered as the decimal number that it is (`5.9` before `5.10` before `10.0`, as the Python original's
 /// names need it); names of the same number by their text.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String")]
 pub struct EntryId(Box<str>);
 
 /// The longest name that still leaves room for what is appended to it (`.lock`, `.why`, `.ci.eml`) within a
@@ -99,6 +102,14 @@ impl Ord for EntryId {
             })
             .then_with(|| fraction.trim_end_matches('0').cmp(other_fraction.trim_end_matches('0')))
             .then_with(|| self.0.cmp(&other.0))
+    }
+}
+
+impl TryFrom<String> for EntryId {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        Self::parse(&text).ok_or_else(|| format!("'{}' is no id of a build", crate::text::printable(&text)))
     }
 }
 

@@ -12,7 +12,7 @@ use std::{
 use rustix::{fs::FlockOperation, io::retry_on_intr};
 use tempfile::NamedTempFile;
 
-use super::{BuildRequest, EntryId};
+use super::{BuildRequest, EntryId, Origin};
 use crate::{durable::NEW_PREFIX, home::Home};
 
 /// Stores `request` and returns its name.
@@ -23,15 +23,24 @@ use crate::{durable::NEW_PREFIX, home::Home};
 /// of the directory. Names are given and entries appear under the same lock, so a drain never sees an
 /// entry before an earlier one.
 pub fn put(home: &Home, request: &BuildRequest) -> io::Result<EntryId> {
+    put_text(home, &request.to_json())
+}
+
+/// The same for a request that no push brought.
+pub fn put_with(home: &Home, request: &BuildRequest, origin: &Origin) -> io::Result<EntryId> {
+    put_text(home, &request.to_json_with(origin))
+}
+
+fn put_text(home: &Home, text: &str) -> io::Result<EntryId> {
     loop {
-        match put_once(home, request) {
+        match put_once(home, text) {
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             done => return done,
         }
     }
 }
 
-fn put_once(home: &Home, request: &BuildRequest) -> io::Result<EntryId> {
+fn put_once(home: &Home, text: &str) -> io::Result<EntryId> {
     let queue = home.queue();
     let mut new = tempfile::Builder::new()
         .prefix(NEW_PREFIX)
@@ -39,7 +48,7 @@ fn put_once(home: &Home, request: &BuildRequest) -> io::Result<EntryId> {
         .tempfile_in(&queue)
         .map_err(|error| in_file(&queue, "cannot make a file in it", &error))?;
     let failed = |what: &str, error: &io::Error| in_file(&queue, what, error);
-    new.write_all(request.to_json().as_bytes()).map_err(|error| failed("cannot write an entry", &error))?;
+    new.write_all(text.as_bytes()).map_err(|error| failed("cannot write an entry", &error))?;
     new.as_file().sync_all().map_err(|error| failed("cannot write an entry to the disk", &error))?;
 
     let id = name_and_rename(home, new)?;

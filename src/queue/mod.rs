@@ -16,9 +16,11 @@
 pub mod drain;
 pub mod entry;
 pub mod intake;
+pub mod origin;
 pub mod request;
 pub mod waiting;
 
 pub use drain::{Claimed, Drain};
 pub use entry::EntryId;
+pub use origin::Origin;
 pub use request::{BuildRequest, Lane};

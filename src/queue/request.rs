@@ -10,6 +10,7 @@ use std::{
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::Origin;
 use crate::text::is_unprintable;
 
 /// A request to build one commit. Every value of these types is valid; the raw text is gone.
@@ -50,12 +51,27 @@ impl BuildRequest {
 
     /// The entry's text, exactly as the Python original's `json.dump` lays it out.
     pub fn to_json(&self) -> String {
-        let mut json = Vec::with_capacity(512);
-        let mut serializer = serde_json::Serializer::with_formatter(&mut json, PythonLayout);
-        // Strings into memory: there is nothing here that could fail.
-        self.serialize(&mut serializer).expect("five strings are JSON");
-        String::from_utf8(json).expect("JSON is UTF-8")
+        in_python_layout(self)
     }
+
+    /// The same with a sixth field, for an entry that no push brought.
+    pub fn to_json_with(&self, origin: &Origin) -> String {
+        #[derive(Serialize)]
+        struct Entry<'a> {
+            #[serde(flatten)]
+            request: &'a BuildRequest,
+            amp_ci: &'a Origin,
+        }
+        in_python_layout(&Entry { request: self, amp_ci: origin })
+    }
+}
+
+fn in_python_layout(entry: &impl Serialize) -> String {
+    let mut json = Vec::with_capacity(512);
+    let mut serializer = serde_json::Serializer::with_formatter(&mut json, PythonLayout);
+    // Strings into memory: there is nothing here that could fail.
+    entry.serialize(&mut serializer).expect("strings are JSON");
+    String::from_utf8(json).expect("JSON is UTF-8")
 }
 
 /// `", "` and `": "`, as Python's `json.dump` separates.

@@ -130,3 +130,21 @@ fn master_counts_as_main_and_slashes_stay_in_the_branch() {
     assert_eq!(parse("refs/heads/a;b").chunk_suffix(), None);
     assert_eq!(parse("refs/heads/a.b").chunk_suffix(), Some("a.b"));
 }
+
+#[test]
+fn a_sixth_field_says_why_there_is_an_entry_and_changes_no_other() {
+    let request: BuildRequest = serde_json::from_value(serde_json::json!({
+        "repository": "amp_mgms", "ref": "refs/heads/main", "commit_id": "84ce5aeb5cbfe12bf72096f34d93c9f5d148e997",
+    }))
+    .unwrap();
+    let origin =
+        Origin { why: crate::queue::origin::Why::CatchUp, rerun_of: None, by: "ci@host".to_string() };
+    let text = request.to_json_with(&origin);
+    assert_eq!(
+        text.strip_suffix(r#", "amp_ci": {"why": "catch-up", "rerun_of": null, "by": "ci@host"}}"#),
+        request.to_json().strip_suffix('}')
+    );
+    assert_eq!(serde_json::from_str::<BuildRequest>(&text).unwrap(), request);
+    assert_eq!(Origin::of_entry(text.as_bytes()), Some(origin));
+    assert_eq!(Origin::of_entry(request.to_json().as_bytes()), None);
+}
