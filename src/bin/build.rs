@@ -3,10 +3,11 @@
 use std::{io, path::PathBuf, process::ExitCode, sync::Arc, thread};
 
 use amp_ci::{
-    build::{
+    builder::{
         check,
         drain::{self, Ci, Event, Over},
         log,
+        original::refuse_beside_the_original,
         outbox::Outbox,
         process::Stop,
         settings::{SettingFlags, Settings},
@@ -15,7 +16,7 @@ use amp_ci::{
     },
     durable,
     home::Home,
-    queue::{Drain, drain::refuse_beside_the_original},
+    queue::DrainLock,
 };
 use anyhow::Context;
 use clap::Parser;
@@ -91,7 +92,7 @@ fn main() -> ExitCode {
 
 fn build(home: Home, settings: Settings, threads: usize, debug: bool) -> anyhow::Result<u8> {
     refuse_beside_the_original(&home.queue())?;
-    let Some(drain) = Drain::lock(&home.queue()).context("the queue cannot be used")? else {
+    let Some(drain) = DrainLock::lock(&home.queue()).context("the queue cannot be used")? else {
         return Ok(0);
     };
     let outbox =

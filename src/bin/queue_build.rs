@@ -11,7 +11,7 @@ use std::{
 
 use amp_ci::{
     home::Home,
-    queue::{BuildRequest, intake},
+    queue::{BuildRequest, enqueue},
 };
 use clap::Parser;
 
@@ -43,7 +43,7 @@ fn main() -> ExitCode {
     };
     let queued = Home::find(arguments.home.as_deref())
         .map_err(anyhow::Error::from)
-        .and_then(|home| Ok(intake::put(&home, &arguments.request)?));
+        .and_then(|home| Ok(enqueue(&home, &arguments.request)?));
     match queued {
         Ok(id) => {
             // Whether anybody reads this changes nothing about what is on the disk.

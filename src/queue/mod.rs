@@ -13,14 +13,20 @@
 //! `hold` (made by hand: nothing is claimed), `.new-*` (entries being written). What it means to build
 //! something is not known here.
 
-pub mod drain;
-pub mod entry;
-pub mod intake;
+pub mod backlog;
+pub mod control;
+pub mod drain_lock;
+pub mod enqueue;
+pub mod entry_id;
+pub mod fields;
 pub mod origin;
+pub mod reading;
 pub mod request;
-pub mod waiting;
 
-pub use drain::{Claimed, Drain};
-pub use entry::EntryId;
+pub use backlog::Backlog;
+pub use drain_lock::{Claimed, DrainLock};
+pub use enqueue::enqueue;
+pub use entry_id::EntryId;
 pub use origin::Origin;
+pub use reading::{EntryState, Listing};
 pub use request::{BuildRequest, Lane};

@@ -1,17 +1,13 @@
 //! What somebody asks for: one declaration that is `queue_build`'s command line, the entry's JSON and the
 //! build's variables.
 
-use std::{
-    ffi::{OsStr, OsString},
-    fmt,
-    str::FromStr,
-};
-
 use clap::builder::{OsStringValueParser, TypedValueParser};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
-use super::Origin;
-use crate::text::is_unprintable;
+use super::{
+    Origin,
+    fields::{CommitId, CommitterEmail, CommitterName, GitRef, Repository, lossy},
+};
 
 /// A request to build one commit. Every value of these types is valid; the raw text is gone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, clap::Args)]
@@ -40,13 +36,13 @@ pub struct BuildRequest {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Lane {
     repository: Repository,
-    n: String,
+    chunk_key: String,
 }
 
 impl BuildRequest {
     /// The lane that this build runs in.
     pub fn lane(&self) -> Lane {
-        Lane { repository: self.repository.clone(), n: self.git_ref.n().to_string() }
+        Lane { repository: self.repository.clone(), chunk_key: self.git_ref.chunk_key().to_string() }
     }
 
     /// The entry's text, exactly as the Python original's `json.dump` lays it out.
@@ -91,210 +87,46 @@ impl serde_json::ser::Formatter for PythonLayout {
     }
 }
 
-/// Why a text is not what its field needs; the field is named.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{field}: '{}' {problem}", shown(.text))]
-pub struct InvalidField {
-    field: &'static str,
-    text: String,
-    problem: &'static str,
-}
-
-/// Enough of a hostile text to recognise it by.
-fn shown(text: &str) -> String {
-    let start: String = text.chars().take(120).collect();
-    let dots = if start.len() < text.len() { "..." } else { "" };
-    format!("{}{dots}", crate::text::printable(&start))
-}
-
-/// Declares a text that is checked once, when it comes in.
-macro_rules! checked_text {
-    ($(#[$doc:meta])* $name:ident, $field:literal, $problem:literal, $valid:expr) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-        #[serde(try_from = "String")]
-        pub struct $name(String);
-
-        impl FromStr for $name {
-            type Err = InvalidField;
-
-            fn from_str(text: &str) -> Result<Self, InvalidField> {
-                let valid: fn(&str) -> bool = $valid;
-                if valid(text) {
-                    Ok(Self(text.to_string()))
-                } else {
-                    Err(InvalidField { field: $field, text: text.to_string(), problem: $problem })
-                }
-            }
-        }
-
-        impl TryFrom<String> for $name {
-            type Error = InvalidField;
-
-            fn try_from(text: String) -> Result<Self, InvalidField> {
-                text.parse()
-            }
-        }
-
-        impl $name {
-            /// The text.
-            pub fn as_str(&self) -> &str {
-                &self.0
-            }
-
-            /// An argument may be no text at all.
-            fn from_argument(argument: OsString) -> Result<Self, InvalidField> {
-                argument.into_string().map_or_else(
-                    |bytes| {
-                        let text = bytes.to_string_lossy().into_owned();
-                        Err(InvalidField { field: $field, text, problem: "is not UTF-8" })
-                    },
-                    |text| text.parse(),
-                )
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
-            }
-        }
-    };
-}
-
-checked_text!(
-    /// A repository's name: nothing in it is special to bash, to git's options or to a path.
-    Repository,
-    "repository",
-    "is not a repository name: letters, digits, '.', '_' and '-', at most 100, not starting with '.' or '-'",
-    |text| is_plain_name(text) && !text.starts_with('-')
-);
-
-checked_text!(
-    /// A full ref by the rules of git-check-ref-format(1). Legal refs are full of shell characters.
-    GitRef,
-    "ref",
-    "is not a full ref as git allows it, such as refs/heads/main",
-    is_full_ref
-);
-
-checked_text!(
-    /// A commit's full hash, SHA-1 or SHA-256.
-    CommitId,
-    "commit_id",
-    "is not a commit: 40 or 64 hexadecimal digits, not all zeros",
-    |text| matches!(text.len(), 40 | 64)
-        && text.bytes().all(|b| b.is_ascii_hexdigit())
-        && text.bytes().any(|b| b != b'0')
-);
-
-/// `[A-Za-z0-9._-]{1,100}`, not starting with a dot.
-fn is_plain_name(text: &str) -> bool {
-    (1..=100).contains(&text.len())
-        && !text.starts_with('.')
-        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
-}
-
-/// What git reserves for its own lock files, in this spelling only.
-const LOCK_FILE: &str = ".lock";
-
-/// git-check-ref-format(1), and the ref is full: `refs/` and something.
-fn is_full_ref(text: &str) -> bool {
-    let forbidden = |c: char| c.is_ascii_control() || " ~^:?*[\\".contains(c);
-    text.starts_with("refs/")
-        && !text.contains("..")
-        && !text.contains("@{")
-        && !text.ends_with('.')
-        && !text.contains(forbidden)
-        && text
-            .split('/')
-            .all(|part| !part.is_empty() && !part.starts_with('.') && !part.ends_with(LOCK_FILE))
-}
-
-impl GitRef {
-    /// What the chunks are chosen by: the last segment of the ref, with `master` counted as `main`.
-    pub fn n(&self) -> &str {
-        match self.0.rsplit('/').next().unwrap_or(&self.0) {
-            "master" => "main",
-            n => n,
-        }
-    }
-
-    /// `n` if it can name a chunk's file.
-    pub fn chunk_suffix(&self) -> Option<&str> {
-        Some(self.n()).filter(|n| is_plain_name(n))
-    }
-
-    /// The ref without `refs/heads/` or `refs/tags/`, slashes kept.
-    pub fn branch(&self) -> &str {
-        ["refs/heads/", "refs/tags/"].iter().find_map(|prefix| self.0.strip_prefix(prefix)).unwrap_or(&self.0)
-    }
-}
-
-/// How the letter greets; never a reason to lose a build, so whatever came in became one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct CommitterName(String);
-
-impl From<&str> for CommitterName {
-    fn from(text: &str) -> Self {
-        let name: String =
-            text.chars().take(200).map(|c| if is_unprintable(c) || c == '\t' { ' ' } else { c }).collect();
-        match name.trim() {
-            "" | "<nil>" => Self("committer".to_string()),
-            _ => Self(name),
-        }
-    }
-}
-
-/// Where the letter goes, if that is an address; else empty.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct CommitterEmail(String);
-
-impl From<&str> for CommitterEmail {
-    fn from(text: &str) -> Self {
-        Self(if is_address(text) { text.to_string() } else { String::new() })
-    }
-}
-
-/// A bare address that can stand in a header and in an SMTP command as it is: ASCII, no quoting, no
-/// address literal, at most 254 bytes (RFC 5321, 4.5.3.1.3).
-pub fn is_address(text: &str) -> bool {
-    text.len() <= 254
-        && text.bytes().all(|b| b.is_ascii_graphic() && !b"\"[]()<>,;:\\".contains(&b))
-        && text.parse::<lettre::Address>().is_ok()
-}
-
-macro_rules! lenient_text {
-    ($name:ident) => {
-        impl $name {
-            /// The text.
-            pub fn as_str(&self) -> &str {
-                &self.0
-            }
-        }
-
-        impl Default for $name {
-            fn default() -> Self {
-                Self::from("")
-            }
-        }
-
-        impl<'de> Deserialize<'de> for $name {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let value = serde_json::Value::deserialize(deserializer)?;
-                Ok(Self::from(value.as_str().unwrap_or_default()))
-            }
-        }
-    };
-}
-
-lenient_text!(CommitterName);
-lenient_text!(CommitterEmail);
-
-/// Takes any argument, also one that is not UTF-8.
-fn lossy<T: for<'a> From<&'a str> + Clone + Send + Sync + 'static>() -> impl TypedValueParser<Value = T> {
-    OsStringValueParser::new().map(|text| T::from(&OsStr::to_string_lossy(&text)))
-}
-
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::BuildRequest;
+    use crate::queue::origin::{Origin, Why};
+
+    #[test]
+    fn the_entry_reads_as_python_wrote_it() {
+        let request: BuildRequest = serde_json::from_str(
+            r#"{"ref":"refs/heads/main","repository":"r","commit_id":"84ce5aeb5cbfe12bf72096f34d93c9f5d148e997",
+               "committer_name":null,"committer_email":7,"later":"unknown fields are ignored"}"#,
+        )
+        .unwrap();
+        assert_eq!(
+            request.to_json(),
+            r#"{"repository": "r", "ref": "refs/heads/main", "commit_id": "84ce5aeb5cbfe12bf72096f34d93c9f5d148e997", "committer_name": "committer", "committer_email": ""}"#
+        );
+        assert_eq!(serde_json::from_str::<BuildRequest>(&request.to_json()).unwrap(), request);
+    }
+
+    #[test]
+    fn an_invalid_field_is_named() {
+        let json = r#"{"repository":"../x","ref":"refs/heads/main","commit_id":"84ce5aeb5cbfe12bf72096f34d93c9f5d148e997"}"#;
+        let error = serde_json::from_str::<BuildRequest>(json).unwrap_err().to_string();
+        assert!(error.starts_with("repository: '../x' is not a repository name"), "{error}");
+    }
+
+    #[test]
+    fn a_sixth_field_says_why_there_is_an_entry_and_changes_no_other() {
+        let request: BuildRequest = serde_json::from_value(serde_json::json!({
+            "repository": "amp_mgms", "ref": "refs/heads/main", "commit_id": "84ce5aeb5cbfe12bf72096f34d93c9f5d148e997",
+        }))
+        .unwrap();
+        let origin = Origin { why: Why::CatchUp, rerun_of: None, by: "ci@host".to_string() };
+        let text = request.to_json_with(&origin);
+        assert_eq!(
+            text.strip_suffix(r#", "amp_ci": {"why": "catch-up", "rerun_of": null, "by": "ci@host"}}"#),
+            request.to_json().strip_suffix('}')
+        );
+        assert_eq!(serde_json::from_str::<BuildRequest>(&text).unwrap(), request);
+        assert_eq!(Origin::of_entry(text.as_bytes()), Some(origin));
+        assert_eq!(Origin::of_entry(request.to_json().as_bytes()), None);
+    }
+}

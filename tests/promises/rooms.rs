@@ -34,13 +34,13 @@ fn never_names(room: &str, forbidden: &[&str], except: &[&str]) {
 
 #[test]
 fn the_daemon_and_the_drain_meet_only_in_an_argv_and_in_the_queue() {
-    never_names("webhook", &["crate::build", "crate::queue"], &[]);
-    never_names("build", &["crate::webhook"], &[]);
+    never_names("webhook", &["crate::builder", "crate::queue"], &[]);
+    never_names("builder", &["crate::webhook"], &[]);
 }
 
 #[test]
 fn the_queue_does_not_know_what_a_build_is() {
-    never_names("queue", &["crate::build", "crate::webhook"], &[]);
+    never_names("queue", &["crate::builder", "crate::webhook"], &[]);
 }
 
 #[test]
@@ -52,7 +52,7 @@ fn the_deciding_part_knows_no_server_no_process_and_no_file_but_the_hooks_file()
 #[test]
 fn scripts_know_no_processes_and_processes_no_mail() {
     never_names(
-        "build",
+        "builder",
         &["letter", "outbox"],
         &[
             "mod.rs",
@@ -66,8 +66,13 @@ fn scripts_know_no_processes_and_processes_no_mail() {
             "check.rs",
         ],
     );
-    for room in ["build/script.rs", "build/placeholder.rs"] {
+    for room in ["builder/script.rs", "builder/placeholder.rs"] {
         let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(room)).unwrap();
         assert!(!text.contains("process::") && !text.contains("tree::"), "{room} knows processes");
     }
+}
+
+#[test]
+fn whoever_only_reads_can_stand_on_the_records() {
+    never_names("records", &["crate::builder", "crate::webhook"], &[]);
 }

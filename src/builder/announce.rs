@@ -1,13 +1,10 @@
 //! What build.log says of each build: its submission, its start, its end.
 
-use super::{
-    drain::Ci,
-    letter,
-    log::PROGRESS,
-    outcome::Outcome,
-    record::{BuildResult, Record},
+use super::{drain::Ci, log::PROGRESS};
+use crate::{
+    queue::{BuildRequest, Claimed, EntryId},
+    records::{BuildResult, Outcome, Record, excerpt},
 };
-use crate::queue::{BuildRequest, Claimed, EntryId};
 
 /// It has been claimed.
 pub fn submission(entry: &Claimed) {
@@ -46,7 +43,7 @@ pub fn end(record: &Record, entry: &Claimed, result: &BuildResult) {
         (_, _, reason) => format!("could not be run: {}", reason.unwrap_or_default()),
     };
     let seconds = result.seconds;
-    let output = || letter::shown_output(record).unwrap_or_else(|error| error.to_string());
+    let output = || excerpt::read(record).unwrap_or_else(|error| error.to_string());
     if matches!(result.outcome, Outcome::Succeeded | Outcome::Skipped) {
         tracing::info!(target: PROGRESS, "{what} {outcome} ({seconds:.1} s)");
         if tracing::enabled!(tracing::Level::DEBUG) {

@@ -17,16 +17,17 @@ use super::{
     drain::Ci,
     launched::{self, NoVerdict},
     letter,
-    outcome::Verdict,
     output::OutputLog,
     process::{self, Ended, Program, Task},
-    record::{BuildResult, Record, Try},
     script::{self, Composed},
-    settings::host_name,
     trouble::Fault,
     workspace,
 };
-use crate::queue::{Claimed, EntryId};
+use crate::{
+    host,
+    queue::{Claimed, EntryId},
+    records::{BuildResult, Record, RunningAttempt, Verdict},
+};
 
 /// So often a build may take `build` down with it, or come to no verdict, before it is given up.
 pub const TRIES: u32 = 3;
@@ -116,7 +117,7 @@ fn conclude(ci: &Ci, record: &Record, entry: &Claimed, tried: Tried) -> Result<D
             Verdict::Error(format!("{}, and this was try {attempt}: {}", launched::NO_VERDICT, failure.why))
         }
     };
-    let result = BuildResult::new(&verdict, started, took.as_secs_f64(), attempt, host_name());
+    let result = BuildResult::new(&verdict, started, took.as_secs_f64(), attempt, host::name());
     record.commit(&result).map_err(Fault::at("the result of a build cannot be recorded"))?;
     finish(ci, record, entry, &result)
 }
@@ -134,7 +135,7 @@ fn try_once(
     ci: &Ci,
     record: &Record,
     entry: &Claimed,
-    before: Option<&Try>,
+    before: Option<&RunningAttempt>,
     script_is_over: &dyn Fn(),
 ) -> Result<Tried, Fault> {
     let attempt = before.map_or(0, |before| before.attempt) + 1;
@@ -154,9 +155,9 @@ fn try_once(
     fs_err::write(record.script(), &text).map_err(Fault::at(RECORD))?;
     let mut output = OutputLog::create(&record.output(), ci.settings.log_limit).map_err(Fault::at(RECORD))?;
     let workspace = ci.work_dir()?.create(id).map_err(Fault::at("no workspace can be made"))?;
-    let running = Try {
+    let running = RunningAttempt {
         attempt,
-        host: host_name(),
+        host: host::name(),
         pid: std::process::id(),
         script_pid: None,
         started,

@@ -1,9 +1,7 @@
 //! What the committer is told: a function of the record alone, so that it can be written again after a crash.
 
 use std::{
-    fs::File,
     io::{self, ErrorKind},
-    os::unix::fs::FileExt,
     time::SystemTime,
 };
 
@@ -15,22 +13,12 @@ use lettre::{
     },
 };
 
-use super::{
-    launched,
-    outcome::Outcome,
-    record::{BuildResult, Record},
-    settings::Settings,
-};
+use super::{launched, settings::Settings};
 use crate::{
     home::Home,
-    queue::{BuildRequest, EntryId, request::is_address},
+    queue::{BuildRequest, EntryId, fields::is_address},
+    records::{BuildResult, Outcome, Record, excerpt},
 };
-
-/// Up to this many bytes of output go into a letter, and into build.log, whole.
-pub const OUTPUT_CAP: u64 = 200_000;
-
-/// Of longer output, the head that is shown; the rest of the cap is its tail, where the error is.
-const OUTPUT_HEAD: u64 = 40_000;
 
 /// RFC 5322, 2.1.1 allows 998; a longer line is encoded.
 const LONGEST_PLAIN_LINE: usize = 900;
@@ -83,7 +71,7 @@ pub fn about(
             }
         };
     let request = record.request()?;
-    let text = text(&request, &sentence, &shown_output(record)?);
+    let text = text(&request, &sentence, &excerpt::read(record)?);
     let committer = recipient(&request, home, settings);
     let draft = |stem: String, to| Draft {
         stem,
@@ -147,39 +135,6 @@ fn recipient(request: &BuildRequest, home: &Home, settings: &Settings) -> Addres
         if matches && is_address(address) { address.parse().ok() } else { None }
     });
     known.unwrap_or_else(|| settings.mail_fallback.clone())
-}
-
-/// The output as text, under the cap.
-pub fn shown_output(record: &Record) -> io::Result<String> {
-    let file = match fs_err::File::open(record.output()) {
-        Ok(file) => file.into_file(),
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(String::new()),
-        Err(error) => return Err(error),
-    };
-    let length = file.metadata()?.len();
-    if length <= OUTPUT_CAP {
-        return Ok(readable(&piece(&file, 0, length)?));
-    }
-    let tail = OUTPUT_CAP - OUTPUT_HEAD;
-    Ok(format!(
-        "{}\n[... {} bytes are left out here; the whole log is {} on {} ...]\n{}",
-        readable(&piece(&file, 0, OUTPUT_HEAD)?),
-        length - OUTPUT_CAP,
-        record.output().display(),
-        super::settings::host_name(),
-        readable(&piece(&file, length - tail, tail)?)
-    ))
-}
-
-fn piece(file: &File, at: u64, length: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = vec![0; usize::try_from(length).unwrap_or(usize::MAX)];
-    file.read_exact_at(&mut bytes, at)?;
-    Ok(bytes)
-}
-
-/// Lossy text with line ends as lines end here.
-fn readable(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).replace("\r\n", "\n").replace('\r', "\n").replace('\0', "\u{fffd}")
 }
 
 /// Gives a draft its form. Every header is ASCII by construction and stands on one line.

@@ -7,7 +7,8 @@ use lettre::Address;
 
 use super::launcher::{CommandLine, Launcher};
 use crate::{
-    queue::request::is_address,
+    host,
+    queue::fields::is_address,
     timeout::{NoTimeout, Timeout},
 };
 
@@ -102,7 +103,7 @@ impl Settings {
         let launcher = setting("AMP_CI_LAUNCHER", flags.launcher, "", parse_command_line)?;
         let cancel = setting("AMP_CI_LAUNCHER_CANCEL", flags.launcher_cancel, "", parse_command_line)?;
         let from = format!("amp_ci@{}", mail_name());
-        let fallback = format!("{}@{}", account(), mail_name());
+        let fallback = format!("{}@{}", host::account(), mail_name());
         Ok(Self {
             mail,
             git_base: setting("AMP_CI_GIT_BASE", flags.git_base, GIT_BASE, parse_git_base)?,
@@ -219,31 +220,11 @@ fn parse_mail_url(text: &str) -> Result<MailUrl, String> {
 /// What a bare local part is completed with: /etc/mailname as Debian's mail servers have it, else the host's name.
 fn mail_name() -> String {
     let mailname = fs_err::read_to_string("/etc/mailname").unwrap_or_default();
-    [mailname.trim(), &host_name()]
+    [mailname.trim(), &host::name()]
         .into_iter()
         .find(|name| is_address(&format!("x@{name}")))
         .unwrap_or("localhost")
         .to_string()
-}
-
-/// This host's name, for records and letters.
-pub fn host_name() -> String {
-    rustix::system::uname().nodename().to_string_lossy().into_owned()
-}
-
-/// The account that runs this, as cron would address it.
-fn account() -> String {
-    let uid = rustix::process::geteuid().as_raw().to_string();
-    let passwd = fs_err::read_to_string("/etc/passwd").unwrap_or_default();
-    passwd
-        .lines()
-        .find_map(|line| {
-            let mut fields = line.split(':');
-            let name = fields.next()?;
-            (fields.nth(1)? == uid).then(|| name.to_string())
-        })
-        .or_else(|| env::var("LOGNAME").ok())
-        .unwrap_or_else(|| "root".to_string())
 }
 
 fn default_work_dir() -> String {

@@ -18,9 +18,8 @@ use super::{
     one_build::{self, Done},
     outbox::{Outbox, Postman},
     process::Stop,
-    record::Record,
-    recovery, retention,
-    settings::{Settings, host_name},
+    recovery,
+    settings::Settings,
     tree::Children,
     trouble::{Fault, Troubles},
     watch,
@@ -29,11 +28,9 @@ use super::{
 use crate::{
     durable,
     home::Home,
-    queue::{
-        Claimed, Drain, EntryId, Lane,
-        drain::{Listing, Look},
-        waiting::Waiting,
-    },
+    host,
+    queue::{Backlog, Claimed, DrainLock, EntryId, EntryState, Lane, Listing, control::is_held, reading},
+    records::{Record, retention},
 };
 
 /// How often we look ourselves where the kernel does not tell.
@@ -52,7 +49,7 @@ pub struct Ci {
     /// As they were at start.
     pub settings: Settings,
     /// The right to take entries.
-    pub drain: Drain,
+    pub drain: DrainLock,
     /// Told when builds are to end.
     pub stop: Stop,
     /// Our own child processes.
@@ -96,7 +93,7 @@ pub enum Over {
 
 impl Ci {
     /// With the queue's lock held, nothing begun.
-    pub fn new(home: Home, settings: Settings, drain: Drain, outbox: Outbox, stop: Stop) -> Self {
+    pub fn new(home: Home, settings: Settings, drain: DrainLock, outbox: Outbox, stop: Stop) -> Self {
         Self { home, settings, drain, stop, outbox, children: Children::default(), work_dir: OnceLock::new() }
     }
 
@@ -134,7 +131,7 @@ impl Ci {
                     "queue/{name} in {} on {} was moved to queue/bad/:\n\n    {why}\n\nNothing of it was built. Mended, it can \
                      be moved back into queue/.\n",
                     self.home.dir().display(),
-                    host_name()
+                    host::name()
                 ),
                 build: None,
                 date: SystemTime::now(),
@@ -173,10 +170,10 @@ pub fn run(
         tell,
         postman,
         watched,
-        waiting: Waiting::default(),
+        backlog: Backlog::default(),
         running: HashMap::new(),
         recording: HashSet::new(),
-        settling: Vec::new(),
+        being_written: Vec::new(),
         set_aside: HashSet::new(),
         over: None,
         finished: 0,
@@ -185,7 +182,7 @@ pub fn run(
     };
     let over = run.drain(&told);
     ci.children.end_orphans();
-    let trouble = run.troubles.settle(&ci.drain, over == Over::Drained && !ci.drain.is_held());
+    let trouble = run.troubles.settle(&ci.drain, over == Over::Drained && !is_held(&ci.home.queue()));
     Ok(if over == Over::Drained && trouble { Over::Faulty } else { over })
 }
 
@@ -205,12 +202,12 @@ struct Run<'a> {
     tell: Sender<Event>,
     postman: Postman,
     watched: bool,
-    waiting: Waiting,
+    backlog: Backlog,
     running: HashMap<EntryId, Lane>,
     /// Those of `running` whose scripts are over.
     recording: HashSet<EntryId>,
     /// Looked at while they may still be being written.
-    settling: Vec<EntryId>,
+    being_written: Vec<EntryId>,
     /// Looked at, and nothing that could be built now.
     set_aside: HashSet<EntryId>,
     over: Option<Over>,
@@ -233,7 +230,7 @@ impl Run<'_> {
             if self.running.is_empty() && self.is_over() {
                 return self.over.take().unwrap_or(Over::Drained);
             }
-            let event = if self.watched && self.settling.is_empty() {
+            let event = if self.watched && self.being_written.is_empty() {
                 told.recv().map_err(|_| RecvTimeoutError::Disconnected)
             } else {
                 told.recv_timeout(LOOK)
@@ -251,7 +248,7 @@ impl Run<'_> {
 
     /// What an earlier run left, and what waits.
     fn begin(&mut self) -> Result<(), Fault> {
-        let listing = self.ci.drain.list().map_err(Fault::at(UNREADABLE))?;
+        let listing = reading::list(&self.ci.home.queue()).map_err(Fault::at(UNREADABLE))?;
         let recovered = recovery::recover(&self.ci, &listing)?;
         durable::sweep(&self.ci.home.queue());
         durable::sweep(&self.ci.home.outbox());
@@ -267,7 +264,7 @@ impl Run<'_> {
         match event {
             Event::Arrived(id) => {
                 self.set_aside.remove(&id);
-                self.waiting.add(id);
+                self.backlog.add(id);
             }
             Event::QueueUnclear => self.look_again(),
             Event::WatchLost => self.watched = false,
@@ -289,11 +286,11 @@ impl Run<'_> {
     fn finish(&mut self, id: &EntryId, done: Done) {
         self.recording.remove(id);
         if let Some(lane) = self.running.remove(id) {
-            self.waiting.release(&lane);
+            self.backlog.release(&lane);
         }
         // One of the same name that has come meanwhile.
         if self.set_aside.remove(id) {
-            self.waiting.add(id.clone());
+            self.backlog.add(id.clone());
         }
         self.finished += 1;
         if self.finished.is_multiple_of(SWEEP_EVERY) {
@@ -311,8 +308,8 @@ impl Run<'_> {
 
     /// Is there nothing left to do? Sees to the last mail first, and looks at the queue once more.
     fn is_over(&mut self) -> bool {
-        let nothing_starts = self.over.is_some() || self.ci.drain.is_held();
-        let something_waits = !self.waiting.is_empty() || !self.settling.is_empty();
+        let nothing_starts = self.over.is_some() || is_held(&self.ci.home.queue());
+        let something_waits = !self.backlog.is_empty() || !self.being_written.is_empty();
         if something_waits && !nothing_starts {
             return false;
         }
@@ -348,22 +345,22 @@ impl Run<'_> {
     }
 
     fn look_again(&mut self) {
-        for id in std::mem::take(&mut self.settling) {
-            self.waiting.add(id);
+        for id in std::mem::take(&mut self.being_written) {
+            self.backlog.add(id);
         }
         let listed = self.list();
         self.or_fault(listed);
     }
 
     fn list(&mut self) -> Result<(), Fault> {
-        let listing = self.ci.drain.list().map_err(Fault::at(UNREADABLE))?;
+        let listing = reading::list(&self.ci.home.queue()).map_err(Fault::at(UNREADABLE))?;
         self.add(listing);
         Ok(())
     }
 
     fn add(&mut self, listing: Listing) {
         let set_aside = &self.set_aside;
-        self.waiting.add_all(listing.waiting.into_iter().filter(|id| !set_aside.contains(id)));
+        self.backlog.add_all(listing.waiting.into_iter().filter(|id| !set_aside.contains(id)));
     }
 
     fn or_fault(&mut self, result: Result<(), Fault>) {
@@ -382,8 +379,8 @@ impl Run<'_> {
 
     /// Fills the free slots.
     fn start_builds(&mut self) {
-        while self.over.is_none() && self.slot_is_free() && !self.ci.drain.is_held() {
-            let Some(id) = self.waiting.take() else { return };
+        while self.over.is_none() && self.slot_is_free() && !is_held(&self.ci.home.queue()) {
+            let Some(id) = self.backlog.take() else { return };
             self.last_mail = LastMail::NotYet;
             let started = self.start(id);
             self.or_fault(started);
@@ -394,7 +391,7 @@ impl Run<'_> {
     fn start(&mut self, id: EntryId) -> Result<(), Fault> {
         const QUEUE: &str = "the queue cannot be worked on";
         let ci = Arc::clone(&self.ci);
-        let look = match ci.drain.look(&id) {
+        let look = match ci.drain.read(&id) {
             Ok(look) => look,
             Err(error) => {
                 // It stays; the others go on.
@@ -405,17 +402,17 @@ impl Run<'_> {
             }
         };
         let request = match look {
-            Look::Request(request, _) => request,
-            Look::Gone => return Ok(()),
-            Look::Foreign => {
+            EntryState::Request(request, _) => request,
+            EntryState::Missing => return Ok(()),
+            EntryState::NotAFile => {
                 self.set_aside.insert(id);
                 return Ok(());
             }
-            Look::Settling => {
-                self.settling.push(id);
+            EntryState::BeingWritten => {
+                self.being_written.push(id);
                 return Ok(());
             }
-            Look::Invalid(why) => return ci.reject(&id, &why).map_err(Fault::at(QUEUE)),
+            EntryState::Invalid(why) => return ci.reject(&id, &why).map_err(Fault::at(QUEUE)),
         };
         if self.running.contains_key(&id) {
             // Of the same name as one that runs: looked at again when that is over.
@@ -428,8 +425,8 @@ impl Run<'_> {
                 .map_err(Fault::at(QUEUE));
         }
         let lane = request.lane();
-        if !self.waiting.may_start(&id, &lane) {
-            self.waiting.pass(id, &lane);
+        if !self.backlog.may_start(&id, &lane) {
+            self.backlog.pass(id, &lane);
             return Ok(());
         }
         if !ci.drain.claim(&id).map_err(Fault::at(QUEUE))? {
@@ -437,13 +434,13 @@ impl Run<'_> {
             return Ok(());
         }
         // What counts is what was claimed: it may have been written again since we looked.
-        let entry = match ci.drain.look_at_claimed(&id) {
-            Ok(Look::Request(request, bytes)) if request.lane() == lane => {
+        let entry = match ci.drain.read_claimed(&id) {
+            Ok(EntryState::Request(request, bytes)) if request.lane() == lane => {
                 Claimed { id: id.clone(), request, bytes }
             }
             _ => {
                 ci.drain.put_back(&id).map_err(Fault::at(QUEUE))?;
-                self.settling.push(id);
+                self.being_written.push(id);
                 return Ok(());
             }
         };
@@ -469,7 +466,7 @@ impl Run<'_> {
             self.ci.drain.put_back(&id).map_err(Fault::at("the queue cannot be worked on"))?;
             return Err(Fault { stage: "no thread can be started", error });
         }
-        self.waiting.occupy(lane.clone());
+        self.backlog.occupy(lane.clone());
         self.running.insert(id, lane);
         Ok(())
     }

@@ -1,33 +1,26 @@
-//! The right to take entries out of the queue: whoever holds a [`Drain`] is the only one.
+//! The right to take entries out of the queue: whoever holds a [`DrainLock`] is the only one.
 
 use std::{
-    fs::{File, OpenOptions, Permissions},
-    io::{self, ErrorKind, Read, Write},
-    os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt},
+    fs::{File, Permissions},
+    io::{self, ErrorKind, Write},
+    os::unix::fs::{FileExt, PermissionsExt},
     path::{Path, PathBuf},
-    time::{Duration, SystemTime},
 };
 
 use rustix::{
-    fs::{CWD, FlockOperation, OFlags, RenameFlags},
+    fs::{CWD, FlockOperation, RenameFlags},
     io::{Errno, retry_on_intr},
 };
 
-use super::{BuildRequest, EntryId};
+use super::{BuildRequest, EntryId, EntryState, reading};
 use crate::durable::NEW_PREFIX;
-
-/// No request is larger; a file that is has been put there by mistake and is not read into memory.
-const LARGEST_ENTRY: u64 = 1 << 20;
-
-/// A text that does not parse and is younger than this may still be being written.
-const SETTLING: Duration = Duration::from_secs(10);
 
 /// The drain lock: a kernel lock on `queue/.drain`, held until this value is dropped or the process dies.
 ///
 /// Not inherited by children (the file is closed on exec), so a daemon that a build leaves behind cannot
 /// hold it.
 #[derive(Debug)]
-pub struct Drain {
+pub struct DrainLock {
     dir: PathBuf,
     lock: File,
 }
@@ -49,47 +42,7 @@ pub struct Claimed {
 /// Tells somebody that an entry is about to be in `bad/` under this name.
 pub type Tell<'a> = dyn Fn(&str) -> io::Result<()> + 'a;
 
-/// What a look at an entry's file shows.
-#[derive(Debug)]
-pub enum Look {
-    /// A request, and the bytes it was read from.
-    Request(BuildRequest, Vec<u8>),
-    /// No request yet, but somebody may be writing it in place.
-    Settling,
-    /// No request, and why.
-    Invalid(String),
-    /// Not there any more.
-    Gone,
-    /// Not a regular file: not ours.
-    Foreign,
-}
-
-/// All that is in the queue at one moment, in order.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Listing {
-    /// Entries that wait.
-    pub waiting: Vec<EntryId>,
-    /// Entries that are claimed.
-    pub claimed: Vec<EntryId>,
-}
-
-impl Listing {
-    fn of(names: &[String]) -> Self {
-        let mut listing = Self::default();
-        for name in names {
-            if let Some(id) = EntryId::of_waiting(name) {
-                listing.waiting.push(id);
-            } else if let Some(id) = EntryId::of_claimed(name) {
-                listing.claimed.push(id);
-            }
-        }
-        listing.waiting.sort();
-        listing.claimed.sort();
-        listing
-    }
-}
-
-impl Drain {
+impl DrainLock {
     /// Takes the lock; none if somebody has it.
     pub fn lock(queue: &Path) -> io::Result<Option<Self>> {
         let path = queue.join(".drain");
@@ -125,41 +78,9 @@ impl Drain {
         self.lock.write_all_at(&bytes, 0)
     }
 
-    /// Reads the directory until two readings agree: one alone may show an entry and miss an earlier one that
-    /// appeared meanwhile, and then they would start out of order.
-    pub fn list(&self) -> io::Result<Listing> {
-        let mut names = self.names()?;
-        loop {
-            let again = self.names()?;
-            if again == names {
-                return Ok(Listing::of(&names));
-            }
-            names = again;
-        }
-    }
-
-    /// The names of all that may be entries, sorted as text: of a deep queue that is most of the work.
-    fn names(&self) -> io::Result<Vec<String>> {
-        let mut names = Vec::new();
-        for entry in fs_err::read_dir(&self.dir)? {
-            if let Ok(name) = entry?.file_name().into_string()
-                && name.starts_with("build-")
-            {
-                names.push(name);
-            }
-        }
-        names.sort_unstable();
-        Ok(names)
-    }
-
-    /// Has somebody made the file `hold`?
-    pub fn is_held(&self) -> bool {
-        self.dir.join("hold").symlink_metadata().is_ok()
-    }
-
-    /// Looks at a waiting entry. An error means that it could not be opened or read: it stays.
-    pub fn look(&self, id: &EntryId) -> io::Result<Look> {
-        look_at(&self.dir.join(id.waiting()))
+    /// Reads a waiting entry. An error means that it could not be opened or read: it stays.
+    pub fn read(&self, id: &EntryId) -> io::Result<EntryState> {
+        reading::read(&self.dir.join(id.waiting()))
     }
 
     /// Where a claimed entry is.
@@ -167,9 +88,9 @@ impl Drain {
         self.dir.join(id.claimed())
     }
 
-    /// Looks at a claimed entry.
-    pub fn look_at_claimed(&self, id: &EntryId) -> io::Result<Look> {
-        look_at(&self.path_of_claimed(id))
+    /// Reads a claimed entry.
+    pub fn read_claimed(&self, id: &EntryId) -> io::Result<EntryState> {
+        reading::read(&self.path_of_claimed(id))
     }
 
     /// Claims a waiting entry by renaming it; false if it is gone, or if its name is claimed already (the
@@ -279,57 +200,4 @@ impl Drain {
             }
         }
     }
-}
-
-/// The Python original's `build.py` keeps its PID in `queue/lock`: while it lives, the queue is its own, and
-/// nothing in it may be touched.
-pub fn refuse_beside_the_original(queue: &Path) -> io::Result<()> {
-    let lock = std::fs::read_to_string(queue.join("lock")).unwrap_or_default();
-    let Some(pid) = lock.lines().next().and_then(|line| line.trim().parse::<u32>().ok()) else {
-        return Ok(());
-    };
-    let command = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    let is_original = |word: &[u8]| word == b"build.py" || word.ends_with(b"/build.py");
-    if command.split(|byte| *byte == 0).any(is_original) {
-        let what = format!(
-            "queue/lock names process {pid}, a build.py that still runs: let it end, and take it out of the crontab"
-        );
-        return Err(io::Error::other(what));
-    }
-    Ok(())
-}
-
-/// How long ago; a time in the future is as old as it is far.
-fn age(time: SystemTime) -> Duration {
-    SystemTime::now().duration_since(time).unwrap_or_else(|early| early.duration())
-}
-
-fn look_at(path: &Path) -> io::Result<Look> {
-    // Not through a symlink, and without waiting for a writer of a FIFO.
-    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
-    let file = match OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Look::Gone),
-        Err(error) if Errno::from_io_error(&error) == Some(Errno::LOOP) => return Ok(Look::Foreign),
-        Err(error) if Errno::from_io_error(&error) == Some(Errno::NXIO) => return Ok(Look::Foreign),
-        Err(error) => return Err(io::Error::new(error.kind(), format!("{}: {error}", path.display()))),
-    };
-    let metadata = file.metadata()?;
-    if !metadata.is_file() {
-        return Ok(Look::Foreign);
-    }
-    if metadata.len() > LARGEST_ENTRY {
-        return Ok(Look::Invalid(format!("{} bytes: no request is that large", metadata.len())));
-    }
-    let mut bytes = Vec::with_capacity(512);
-    file.take(LARGEST_ENTRY + 1)
-        .read_to_end(&mut bytes)
-        .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))?;
-    Ok(match serde_json::from_slice::<BuildRequest>(&bytes) {
-        Ok(request) => Look::Request(request, bytes),
-        Err(error) if !error.is_data() && metadata.modified().is_ok_and(|time| age(time) < SETTLING) => {
-            Look::Settling
-        }
-        Err(error) => Look::Invalid(error.to_string()),
-    })
 }

@@ -14,14 +14,15 @@ use super::{
     drain::Ci,
     launcher::Launcher,
     one_build::{self, TRIES},
-    outcome::Verdict,
     process::GRACE,
-    record::{BuildResult, Record, Try},
-    settings::host_name,
     tree::Tree,
     trouble::Fault,
 };
-use crate::queue::{Claimed, EntryId, drain::Listing, drain::Look};
+use crate::{
+    host,
+    queue::{Claimed, EntryId, EntryState, Listing},
+    records::{BuildResult, Record, RunningAttempt, Verdict},
+};
 
 /// Brings every claimed entry into a state from which it can go on: waiting again, finished, or given up. False
 /// if there was none.
@@ -88,7 +89,7 @@ fn unclaimed(ci: &Ci, listing: &Listing) -> io::Result<Vec<EntryId>> {
         .filter(|id| {
             let record = Record::of(&ci.home, id);
             // Held by mv, a request that waits to be tried again has no script; what cannot be read is no such thing.
-            !matches!(record.running(), Ok(None | Some(Try { script_pid: None, .. })))
+            !matches!(record.running(), Ok(None | Some(RunningAttempt { script_pid: None, .. })))
                 && !record.is_final()
                 && listing.waiting.binary_search(id).is_err()
                 && listing.claimed.binary_search(id).is_err()
@@ -112,17 +113,19 @@ fn recover_one(ci: &Ci, id: &EntryId) -> io::Result<()> {
     }
     let running = record.running()?;
     let tries = running.as_ref().map_or(0, |running| running.attempt);
-    let entry = match ci.drain.look_at_claimed(id)? {
-        Look::Request(request, bytes) => Claimed { id: id.clone(), request, bytes },
-        Look::Gone => Claimed { id: id.clone(), request: record.request()?, bytes: record.request_bytes()? },
-        Look::Foreign => return Ok(()),
-        Look::Settling => return ci.reject_claimed(id, "it is no request"),
-        Look::Invalid(why) => return ci.reject_claimed(id, &why),
+    let entry = match ci.drain.read_claimed(id)? {
+        EntryState::Request(request, bytes) => Claimed { id: id.clone(), request, bytes },
+        EntryState::Missing => {
+            Claimed { id: id.clone(), request: record.request()?, bytes: record.request_bytes()? }
+        }
+        EntryState::NotAFile => return Ok(()),
+        EntryState::BeingWritten => return ci.reject_claimed(id, "it is no request"),
+        EntryState::Invalid(why) => return ci.reject_claimed(id, &why),
     };
     if tries >= TRIES {
         let reason = format!("build died {tries} times while this ran, and it is not tried again");
         let started = running.map_or_else(Timestamp::now, |running| running.started);
-        let result = BuildResult::new(&Verdict::Error(reason), started, 0.0, tries, host_name());
+        let result = BuildResult::new(&Verdict::Error(reason), started, 0.0, tries, host::name());
         record.commit(&result)?;
         return one_build::finish(ci, &record, &entry, &result).map(|_| ()).map_err(|fault| fault.error);
     }
@@ -131,8 +134,8 @@ fn recover_one(ci: &Ci, id: &EntryId) -> io::Result<()> {
     if ci.drain.put_back(id)? {
         return Ok(());
     }
-    match ci.drain.look_at_claimed(id)? {
-        Look::Gone => ci.drain.restore(id, &entry.bytes),
+    match ci.drain.read_claimed(id)? {
+        EntryState::Missing => ci.drain.restore(id, &entry.bytes),
         _ => ci.reject_claimed(id, "another entry of this name waits"),
     }
 }

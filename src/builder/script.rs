@@ -43,7 +43,7 @@ pub fn compose(scripts: &Path, request: &BuildRequest, variables: &[(&str, &str)
     let Some(suffix) = request.git_ref.chunk_suffix() else {
         return Ok(Composed::Nothing(format!(
             "no chunk: '{}' cannot be part of a file name",
-            request.git_ref.n()
+            request.git_ref.chunk_key()
         )));
     };
     let mut chosen = Vec::new();

@@ -17,13 +17,14 @@ use rustix::{fs::OFlags, io::Errno};
 use super::{
     letter::{self, Draft},
     outbox::Outbox,
-    settings::{Settings, host_name},
+    settings::Settings,
     workspace,
 };
 use crate::{
     durable,
     home::Home,
-    queue::{Drain, EntryId},
+    host,
+    queue::{DrainLock, EntryId},
 };
 
 /// A fault of the machine: the build could not be run or recorded, and it is not the build's doing.
@@ -94,14 +95,14 @@ struct Said {
 
 impl Troubles {
     /// Remembers what has been said.
-    pub fn recall(home: &Home, settings: &Settings, drain: &Drain, logged: bool) -> Self {
+    pub fn recall(home: &Home, settings: &Settings, drain: &DrainLock, logged: bool) -> Self {
         let notes = [drain.note(), elsewhere_note(home)];
         let said_before = notes.iter().flat_map(|note| note.lines()).filter_map(Said::parse).collect();
         Self { home: home.clone(), settings: settings.clone(), said_before, met: Vec::new(), logged }
     }
 
     /// Says it, unless it has been said.
-    pub fn tell(&mut self, fault: &Fault, drain: &Drain, outbox: &Outbox) {
+    pub fn tell(&mut self, fault: &Fault, drain: &DrainLock, outbox: &Outbox) {
         let key = fault.key();
         if self.met.iter().any(|said| said.key == key) {
             return;
@@ -120,7 +121,7 @@ impl Troubles {
 
     /// The run is over: if it looked at all there was, what it did not meet any more is over too. Returns
     /// whether it met anything.
-    pub fn settle(&mut self, drain: &Drain, looked_at_all: bool) -> bool {
+    pub fn settle(&mut self, drain: &DrainLock, looked_at_all: bool) -> bool {
         if looked_at_all {
             for said in self.not_met() {
                 tracing::info!("over: {}", said.key);
@@ -150,7 +151,7 @@ impl Troubles {
         self.met.iter().chain(self.not_met())
     }
 
-    fn remember(&self, drain: &Drain) {
+    fn remember(&self, drain: &DrainLock) {
         let note: String = self.known().map(Said::line).collect();
         let elsewhere = elsewhere(&self.home);
         if note.trim_end() != drain.note() || elsewhere.exists() {
@@ -169,7 +170,7 @@ impl Troubles {
              again and says nothing more; when it is mended, all goes on by itself. `build --check` looks at the whole \
              installation.\n",
             self.home.dir().display(),
-            host_name(),
+            host::name(),
             crate::text::printable(&fault.to_string()),
         );
         let now = SystemTime::now();
@@ -177,7 +178,7 @@ impl Troubles {
             Draft {
                 stem: format!("trouble-{}", EntryId::at(now)),
                 to: &self.settings.mail_fallback,
-                subject: format!("AMP CI cannot build on {}: {}", host_name(), fault.key()),
+                subject: format!("AMP CI cannot build on {}: {}", host::name(), fault.key()),
                 text,
                 build: None,
                 date: now,

@@ -8,7 +8,7 @@ use std::{
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{outcome::Outcome, record::Record};
+use super::{Outcome, Record};
 use crate::{home::Home, queue::EntryId};
 
 /// How long a branch's last success and last failure stay beyond the number kept.

@@ -1,4 +1,4 @@
-//! What is a valid request, in tables.
+//! What is a valid field, in tables.
 
 use super::*;
 
@@ -99,52 +99,13 @@ fn names_and_addresses_are_never_a_reason_to_lose_a_build() {
 }
 
 #[test]
-fn the_entry_reads_as_python_wrote_it() {
-    let request: BuildRequest = serde_json::from_str(
-        r#"{"ref":"refs/heads/main","repository":"r","commit_id":"84ce5aeb5cbfe12bf72096f34d93c9f5d148e997",
-           "committer_name":null,"committer_email":7,"later":"unknown fields are ignored"}"#,
-    )
-    .unwrap();
-    assert_eq!(
-        request.to_json(),
-        r#"{"repository": "r", "ref": "refs/heads/main", "commit_id": "84ce5aeb5cbfe12bf72096f34d93c9f5d148e997", "committer_name": "committer", "committer_email": ""}"#
-    );
-    assert_eq!(serde_json::from_str::<BuildRequest>(&request.to_json()).unwrap(), request);
-}
-
-#[test]
-fn an_invalid_field_is_named() {
-    let json = r#"{"repository":"../x","ref":"refs/heads/main","commit_id":"84ce5aeb5cbfe12bf72096f34d93c9f5d148e997"}"#;
-    let error = serde_json::from_str::<BuildRequest>(json).unwrap_err().to_string();
-    assert!(error.starts_with("repository: '../x' is not a repository name"), "{error}");
-}
-
-#[test]
 fn master_counts_as_main_and_slashes_stay_in_the_branch() {
     let parse = |text: &str| text.parse::<GitRef>().unwrap();
-    assert_eq!(parse("refs/heads/master").n(), "main");
+    assert_eq!(parse("refs/heads/master").chunk_key(), "main");
     assert_eq!(parse("refs/heads/master").branch(), "master");
-    assert_eq!(parse("refs/heads/feature/x").n(), "x");
+    assert_eq!(parse("refs/heads/feature/x").chunk_key(), "x");
     assert_eq!(parse("refs/heads/feature/x").branch(), "feature/x");
     assert_eq!(parse("refs/tags/v1").branch(), "v1");
     assert_eq!(parse("refs/heads/a;b").chunk_suffix(), None);
     assert_eq!(parse("refs/heads/a.b").chunk_suffix(), Some("a.b"));
-}
-
-#[test]
-fn a_sixth_field_says_why_there_is_an_entry_and_changes_no_other() {
-    let request: BuildRequest = serde_json::from_value(serde_json::json!({
-        "repository": "amp_mgms", "ref": "refs/heads/main", "commit_id": "84ce5aeb5cbfe12bf72096f34d93c9f5d148e997",
-    }))
-    .unwrap();
-    let origin =
-        Origin { why: crate::queue::origin::Why::CatchUp, rerun_of: None, by: "ci@host".to_string() };
-    let text = request.to_json_with(&origin);
-    assert_eq!(
-        text.strip_suffix(r#", "amp_ci": {"why": "catch-up", "rerun_of": null, "by": "ci@host"}}"#),
-        request.to_json().strip_suffix('}')
-    );
-    assert_eq!(serde_json::from_str::<BuildRequest>(&text).unwrap(), request);
-    assert_eq!(Origin::of_entry(text.as_bytes()), Some(origin));
-    assert_eq!(Origin::of_entry(request.to_json().as_bytes()), None);
 }

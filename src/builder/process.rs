@@ -26,10 +26,12 @@ use super::{
     announce,
     drain::Ci,
     one_build,
-    record::{Record, Try},
     tree::{MARK, Tree},
 };
-use crate::queue::Claimed;
+use crate::{
+    queue::Claimed,
+    records::{Record, RunningAttempt},
+};
 
 /// Takes output as it comes.
 pub type Keep<'a> = dyn FnMut(Stream, &[u8]) -> io::Result<()> + 'a;
@@ -58,7 +60,7 @@ pub struct Task<'a> {
     /// What the build adds to the inherited environment.
     pub variables: &'a [(&'a str, &'a str)],
     /// What is on record of this try.
-    pub running: &'a Try,
+    pub running: &'a RunningAttempt,
 }
 
 /// What is started for it.
@@ -166,7 +168,7 @@ pub fn start<'a>(task: &Task<'a>, program: &Program) -> io::Result<Running<'a>> 
     }
     announce::start(ci, entry, pid);
     // For people only; the try is counted already.
-    let _ = record.set_running(&Try { script_pid: Some(pid), ..running.clone() });
+    let _ = record.set_running(&RunningAttempt { script_pid: Some(pid), ..running.clone() });
     Ok(started)
 }
 

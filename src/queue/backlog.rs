@@ -11,7 +11,7 @@ use super::{EntryId, Lane};
 /// The entries that wait, as far as they are known. That one is named here does not mean that it still is
 /// there: whoever takes one looks, so being told of a name twice does no harm.
 #[derive(Debug, Default)]
-pub struct Waiting {
+pub struct Backlog {
     /// Not looked at yet.
     unread: BTreeSet<EntryId>,
     /// Looked at while they could not start.
@@ -21,7 +21,7 @@ pub struct Waiting {
     busy: HashSet<Lane>,
 }
 
-impl Waiting {
+impl Backlog {
     /// An entry has appeared.
     pub fn add(&mut self, id: EntryId) {
         self.unread.insert(id);
@@ -116,16 +116,16 @@ mod tests {
     }
 
     /// Starts what may start, as a drain with `slots` does; returns what was started, in order.
-    fn start(waiting: &mut Waiting, slots: usize, lanes: &HashMap<EntryId, Lane>) -> Vec<EntryId> {
+    fn start(backlog: &mut Backlog, slots: usize, lanes: &HashMap<EntryId, Lane>) -> Vec<EntryId> {
         let mut started = Vec::new();
         while started.len() < slots {
-            let Some(id) = waiting.take() else { break };
+            let Some(id) = backlog.take() else { break };
             let lane = &lanes[&id];
-            if waiting.may_start(&id, lane) {
-                waiting.occupy(lane.clone());
+            if backlog.may_start(&id, lane) {
+                backlog.occupy(lane.clone());
                 started.push(id);
             } else {
-                waiting.pass(id, lane);
+                backlog.pass(id, lane);
             }
         }
         started
@@ -137,52 +137,52 @@ mod tests {
         let lanes: HashMap<_, _> = [("1.0", &a), ("2.0", &a), ("3.0", &a), ("4.0", &b), ("5.0", &b)]
             .map(|(i, l)| (id(i), l.clone()))
             .into();
-        let mut waiting = Waiting::default();
-        lanes.keys().cloned().for_each(|id| waiting.add(id));
-        assert_eq!(start(&mut waiting, 4, &lanes), [id("1.0"), id("4.0")]);
-        assert!(!waiting.is_empty());
-        waiting.release(&b);
-        assert_eq!(start(&mut waiting, 4, &lanes), [id("5.0")]);
-        waiting.release(&a);
-        assert_eq!(start(&mut waiting, 4, &lanes), [id("2.0")]);
-        waiting.release(&a);
-        waiting.release(&b);
-        assert_eq!(start(&mut waiting, 4, &lanes), [id("3.0")]);
-        assert!(waiting.is_empty());
+        let mut backlog = Backlog::default();
+        lanes.keys().cloned().for_each(|id| backlog.add(id));
+        assert_eq!(start(&mut backlog, 4, &lanes), [id("1.0"), id("4.0")]);
+        assert!(!backlog.is_empty());
+        backlog.release(&b);
+        assert_eq!(start(&mut backlog, 4, &lanes), [id("5.0")]);
+        backlog.release(&a);
+        assert_eq!(start(&mut backlog, 4, &lanes), [id("2.0")]);
+        backlog.release(&a);
+        backlog.release(&b);
+        assert_eq!(start(&mut backlog, 4, &lanes), [id("3.0")]);
+        assert!(backlog.is_empty());
     }
 
     #[test]
     fn an_older_entry_that_appears_late_goes_first() {
         let a = lane("a", "main");
         let mut lanes: HashMap<_, _> = [("5.0", &a), ("7.0", &a)].map(|(i, l)| (id(i), l.clone())).into();
-        let mut waiting = Waiting::default();
-        waiting.occupy(a.clone());
-        lanes.keys().cloned().for_each(|id| waiting.add(id));
-        assert_eq!(start(&mut waiting, 1, &lanes), []);
+        let mut backlog = Backlog::default();
+        backlog.occupy(a.clone());
+        lanes.keys().cloned().for_each(|id| backlog.add(id));
+        assert_eq!(start(&mut backlog, 1, &lanes), []);
         lanes.insert(id("6.0"), a.clone());
         lanes.insert(id("4.0"), a.clone());
-        waiting.release(&a);
-        waiting.add(id("6.0"));
-        waiting.add(id("4.0"));
+        backlog.release(&a);
+        backlog.add(id("6.0"));
+        backlog.add(id("4.0"));
         for expected in ["4.0", "5.0", "6.0", "7.0"] {
-            assert_eq!(start(&mut waiting, 1, &lanes), [id(expected)]);
-            waiting.release(&a);
+            assert_eq!(start(&mut backlog, 1, &lanes), [id(expected)]);
+            backlog.release(&a);
         }
-        assert!(waiting.is_empty());
+        assert!(backlog.is_empty());
     }
 
     #[test]
     fn being_told_twice_does_no_harm() {
         let a = lane("a", "main");
         let lanes: HashMap<_, _> = [("1.0", &a), ("2.0", &a)].map(|(i, l)| (id(i), l.clone())).into();
-        let mut waiting = Waiting::default();
-        waiting.add(id("1.0"));
-        waiting.add(id("2.0"));
-        assert_eq!(start(&mut waiting, 2, &lanes), [id("1.0")]);
-        waiting.add(id("2.0"));
-        assert_eq!(start(&mut waiting, 2, &lanes), []);
-        waiting.release(&a);
-        assert_eq!(start(&mut waiting, 1, &lanes), [id("2.0")]);
-        assert!(waiting.is_empty());
+        let mut backlog = Backlog::default();
+        backlog.add(id("1.0"));
+        backlog.add(id("2.0"));
+        assert_eq!(start(&mut backlog, 2, &lanes), [id("1.0")]);
+        backlog.add(id("2.0"));
+        assert_eq!(start(&mut backlog, 2, &lanes), []);
+        backlog.release(&a);
+        assert_eq!(start(&mut backlog, 1, &lanes), [id("2.0")]);
+        assert!(backlog.is_empty());
     }
 }

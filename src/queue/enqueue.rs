@@ -22,25 +22,25 @@ use crate::{durable::NEW_PREFIX, home::Home};
 /// write, fsync, and under the lock on `.last`: choose the name and rename without overwriting; then fsync
 /// of the directory. Names are given and entries appear under the same lock, so a drain never sees an
 /// entry before an earlier one.
-pub fn put(home: &Home, request: &BuildRequest) -> io::Result<EntryId> {
-    put_text(home, &request.to_json())
+pub fn enqueue(home: &Home, request: &BuildRequest) -> io::Result<EntryId> {
+    store(home, &request.to_json())
 }
 
 /// The same for a request that no push brought.
-pub fn put_with(home: &Home, request: &BuildRequest, origin: &Origin) -> io::Result<EntryId> {
-    put_text(home, &request.to_json_with(origin))
+pub fn enqueue_with(home: &Home, request: &BuildRequest, origin: &Origin) -> io::Result<EntryId> {
+    store(home, &request.to_json_with(origin))
 }
 
-fn put_text(home: &Home, text: &str) -> io::Result<EntryId> {
+fn store(home: &Home, text: &str) -> io::Result<EntryId> {
     loop {
-        match put_once(home, text) {
+        match store_once(home, text) {
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             done => return done,
         }
     }
 }
 
-fn put_once(home: &Home, text: &str) -> io::Result<EntryId> {
+fn store_once(home: &Home, text: &str) -> io::Result<EntryId> {
     let queue = home.queue();
     let mut new = tempfile::Builder::new()
         .prefix(NEW_PREFIX)

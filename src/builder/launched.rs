@@ -12,14 +12,16 @@ use super::{
     launcher::Launcher,
     letter::{self, Draft},
     one_build::Ran,
-    outcome::{Rc, Verdict},
     output::OutputLog,
     process::{self, Ended, GRACE, Program, Stream, Task},
-    record::{Record, Try},
-    settings::host_name,
     verdict::{self, Listener, Nonce, Said},
 };
-use crate::{durable, queue::Claimed, text::printable};
+use crate::{
+    durable, host,
+    queue::Claimed,
+    records::{Rc, Record, RunningAttempt, Verdict},
+    text::printable,
+};
 
 /// How the reason of an `error` begins when the engine is to blame: the fallback has heard of it already.
 pub const NO_VERDICT: &str = "the launcher came to no verdict";
@@ -157,7 +159,7 @@ pub fn tell_fallback(ci: &Ci, record: &Record, entry: &Claimed, failure: &NoVerd
         request.repository,
         request.commit_id,
         printable(request.git_ref.as_str()),
-        host_name(),
+        host::name(),
         failure.why,
     );
     let draft = Draft {
@@ -169,5 +171,5 @@ pub fn tell_fallback(ci: &Ci, record: &Record, entry: &Claimed, failure: &NoVerd
         date: SystemTime::now(),
     };
     ci.outbox.put(&letter::write(draft, &ci.settings))?;
-    running.map_or(Ok(()), |running| record.set_running(&Try { engine_failed: true, ..running }))
+    running.map_or(Ok(()), |running| record.set_running(&RunningAttempt { engine_failed: true, ..running }))
 }

@@ -14,10 +14,10 @@ use super::{
     letter::{self, Draft},
     outbox::Outbox,
     placeholder,
-    settings::{MailUrl, Settings, host_name},
+    settings::{MailUrl, Settings},
     workspace::WorkDir,
 };
-use crate::{home::Home, queue::EntryId};
+use crate::{home::Home, host, queue::EntryId, queue::control::is_held};
 
 /// Prints a line per finding; true if nothing is wrong.
 pub fn run(home: &Home, settings: &Settings, test_letter_to: Option<&Address>) -> bool {
@@ -92,7 +92,7 @@ impl Findings {
                 note("there is no environment.sh: the settings are the defaults; see environment.sh-sample");
             }
         }
-        if home.queue().join("hold").exists() {
+        if is_held(&home.queue()) {
             note("queue/hold exists: nothing is built until it is removed");
         }
         if self.wrong == before {
@@ -233,8 +233,8 @@ impl Findings {
             Draft {
                 stem: format!("test-{}", EntryId::at(now)),
                 to: address,
-                subject: format!("AMP CI test letter from {}", host_name()),
-                text: format!("amp_ci in {} on {} can send mail.\n", home.dir().display(), host_name()),
+                subject: format!("AMP CI test letter from {}", host::name()),
+                text: format!("amp_ci in {} on {} can send mail.\n", home.dir().display(), host::name()),
                 build: None,
                 date: now,
             },

@@ -1,6 +1,6 @@
 //! The record of a build, `builds/<id>/`: what was asked, what ran, what came out.
 //!
-//! A record with a `result.json` is final. The order of the end is told in [`super::one_build`].
+//! A record with a `result.json` is final. It is on the disk before anybody is told of it.
 
 use std::{
     io::{self, ErrorKind},
@@ -10,8 +10,12 @@ use std::{
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize, Serializer, de::DeserializeOwned};
 
-use super::outcome::{Outcome, Rc, Verdict};
-use crate::{durable, home::Home, queue::BuildRequest, queue::EntryId};
+use super::{Outcome, Rc, Verdict};
+use crate::{
+    durable,
+    home::Home,
+    queue::{BuildRequest, EntryId},
+};
 
 /// The directory of one build.
 #[derive(Debug, Clone)]
@@ -21,7 +25,7 @@ pub struct Record {
 
 /// `running.json`: a try that has begun. It is what counts tries.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Try {
+pub struct RunningAttempt {
     /// The number of this try.
     pub attempt: u32,
     /// Where.
@@ -138,7 +142,7 @@ impl Record {
     }
 
     /// The try that runs, or ran when `build` died. One that is no such text counts as none.
-    pub fn running(&self) -> io::Result<Option<Try>> {
+    pub fn running(&self) -> io::Result<Option<RunningAttempt>> {
         match self.read("running.json") {
             Err(error) if error.kind() == ErrorKind::InvalidData => Ok(None),
             running => running,
@@ -147,20 +151,20 @@ impl Record {
 
     /// Writes down that a try begins, or what has become known of it. Not synced: it is there for whoever
     /// comes after a death of `build`, and a power cut is no build's doing.
-    pub fn set_running(&self, running: &Try) -> io::Result<()> {
+    pub fn set_running(&self, running: &RunningAttempt) -> io::Result<()> {
         durable::replace_unsynced(&self.dir.join("running.json"), &json_line(running), 0o666)
     }
 
     /// No try runs any more, but those that were made still count.
     pub fn set_waiting(&self) -> io::Result<()> {
         match self.running()? {
-            Some(running) => self.set_running(&Try { script_pid: None, ..running }),
+            Some(running) => self.set_running(&RunningAttempt { script_pid: None, ..running }),
             None => Ok(()),
         }
     }
 
     /// The try that has just been made, if it got so far as to be counted, does not count: as it was before.
-    pub fn take_back(&self, before: Option<&Try>) -> io::Result<()> {
+    pub fn take_back(&self, before: Option<&RunningAttempt>) -> io::Result<()> {
         match before {
             Some(before) if self.set_running(before).is_ok() => Ok(()),
             // Without space and descriptors a file can still be removed: rather a try too many than one too few.

@@ -1,0 +1,124 @@
+//! What is in the queue, for whoever looks: no lock is needed to read.
+
+use std::{
+    fs::OpenOptions,
+    io::{self, ErrorKind, Read},
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
+    time::{Duration, SystemTime},
+};
+
+use rustix::{fs::OFlags, io::Errno};
+
+use super::{BuildRequest, EntryId};
+
+/// No request is larger; a file that is has been put there by mistake and is not read into memory.
+const LARGEST_ENTRY: u64 = 1 << 20;
+
+/// A text that does not parse and is younger than this may still be being written.
+const SETTLES_WITHIN: Duration = Duration::from_secs(10);
+
+/// What an entry's file holds.
+#[derive(Debug)]
+pub enum EntryState {
+    /// A request, and the bytes it was read from.
+    Request(BuildRequest, Vec<u8>),
+    /// No request yet, but somebody may be writing it in place.
+    BeingWritten,
+    /// No request, and why.
+    Invalid(String),
+    /// Not there any more.
+    Missing,
+    /// Not a regular file: not ours.
+    NotAFile,
+}
+
+/// All that is in the queue at one moment, in order.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Listing {
+    /// Entries that wait.
+    pub waiting: Vec<EntryId>,
+    /// Entries that are claimed.
+    pub claimed: Vec<EntryId>,
+}
+
+impl Listing {
+    fn of(names: &[String]) -> Self {
+        let mut listing = Self::default();
+        for name in names {
+            if let Some(id) = EntryId::of_waiting(name) {
+                listing.waiting.push(id);
+            } else if let Some(id) = EntryId::of_claimed(name) {
+                listing.claimed.push(id);
+            }
+        }
+        listing.waiting.sort();
+        listing.claimed.sort();
+        listing
+    }
+}
+
+/// Reads the directory until two readings agree: one alone may show an entry and miss an earlier one that
+/// appeared meanwhile, and then they would start out of order.
+pub fn list(queue: &Path) -> io::Result<Listing> {
+    let mut seen = names(queue)?;
+    loop {
+        let again = names(queue)?;
+        if again == seen {
+            return Ok(Listing::of(&seen));
+        }
+        seen = again;
+    }
+}
+
+/// The names of all that may be entries, sorted as text: of a deep queue that is most of the work.
+fn names(queue: &Path) -> io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in fs_err::read_dir(queue)? {
+        if let Ok(name) = entry?.file_name().into_string()
+            && name.starts_with("build-")
+        {
+            names.push(name);
+        }
+    }
+    names.sort_unstable();
+    Ok(names)
+}
+
+/// How long ago; a time in the future is as old as it is far.
+fn age(time: SystemTime) -> Duration {
+    SystemTime::now().duration_since(time).unwrap_or_else(|early| early.duration())
+}
+
+/// Reads the file of an entry, which anybody may have put there.
+pub fn read(path: &Path) -> io::Result<EntryState> {
+    // Not through a symlink, and without waiting for a writer of a FIFO.
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let file = match OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(EntryState::Missing),
+        Err(error) if Errno::from_io_error(&error) == Some(Errno::LOOP) => return Ok(EntryState::NotAFile),
+        Err(error) if Errno::from_io_error(&error) == Some(Errno::NXIO) => return Ok(EntryState::NotAFile),
+        Err(error) => return Err(io::Error::new(error.kind(), format!("{}: {error}", path.display()))),
+    };
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Ok(EntryState::NotAFile);
+    }
+    if metadata.len() > LARGEST_ENTRY {
+        return Ok(EntryState::Invalid(format!("{} bytes: no request is that large", metadata.len())));
+    }
+    let mut bytes = Vec::with_capacity(512);
+    file.take(LARGEST_ENTRY + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))?;
+    Ok(match serde_json::from_slice::<BuildRequest>(&bytes) {
+        Ok(request) => EntryState::Request(request, bytes),
+        Err(error)
+            if !error.is_data() && metadata.modified().is_ok_and(|time| age(time) < SETTLES_WITHIN) =>
+        {
+            EntryState::BeingWritten
+        }
+        Err(error) => EntryState::Invalid(error.to_string()),
+    })
+}

@@ -1,0 +1,11 @@
+//! What builds leave in `builds/`: what was asked, what ran, what came out, and which of it is kept.
+//!
+//! Knows the queue's names and nothing of how builds are made, so that whoever only reads may stand on it.
+
+pub mod excerpt;
+pub mod outcome;
+pub mod record;
+pub mod retention;
+
+pub use outcome::{Outcome, Rc, Verdict};
+pub use record::{BuildResult, Record, RunningAttempt};
