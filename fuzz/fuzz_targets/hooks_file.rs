@@ -3,7 +3,7 @@
 
 use std::{fs, path::PathBuf, sync::LazyLock};
 
-use amp_ci::webhook::hooks::file;
+use amp_ci::webhook::hooks;
 use libfuzzer_sys::fuzz_target;
 
 static PATH: LazyLock<PathBuf> = LazyLock::new(|| {
@@ -22,7 +22,7 @@ fuzz_target!(init: {
 }, |data: &[u8]| {
     fs::write(&*PATH, data).expect("it can be written");
     for template in [false, true] {
-        match file::load(&PATH, template) {
+        match hooks::load(&PATH, template) {
             Ok(loaded) => assert!(loaded.warnings.iter().all(|warning| !warning.is_empty())),
             Err(error) => assert!(!error.to_string().is_empty()),
         }

@@ -5,11 +5,7 @@
 
 use std::{path::Path, sync::LazyLock, time::SystemTime};
 
-use amp_ci::webhook::hooks::{
-    file,
-    hook::{Hook, Outcome},
-    request::Request,
-};
+use amp_ci::webhook::hooks::{self, Hook, Outcome, Request};
 use hmac::{Hmac, KeyInit, Mac};
 use libfuzzer_sys::fuzz_target;
 use sha2::Sha256;
@@ -20,7 +16,7 @@ static SECRET: LazyLock<String> =
 
 static HOOKS: LazyLock<Vec<Hook>> = LazyLock::new(|| {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let load = |path: &Path| file::load(path, true).expect("it loads").hooks;
+    let load = |path: &Path| hooks::load(path, true).expect("it loads").hooks;
     [load(&dir.join("../hooks.json")), load(&dir.join("every-rule.json"))].concat()
 });
 

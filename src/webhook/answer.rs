@@ -20,7 +20,7 @@ use super::{
     access_log::Access,
     command::{Finished, Job},
     connections::Answering,
-    sniff,
+    go::net_http,
     stream::Socket,
 };
 
@@ -29,16 +29,16 @@ const LENGTH_TOLD: usize = 2048;
 
 /// What a request is answered.
 #[derive(Default)]
-pub(super) struct Answer {
+pub struct Answer {
     /// None where nobody asked for a particular one: 200.
-    pub(super) status: Option<StatusCode>,
-    pub(super) headers: HeaderMap,
-    pub(super) body: Contents,
+    pub status: Option<StatusCode>,
+    pub headers: HeaderMap,
+    pub body: Contents,
     /// What is to be run once the answer is given.
-    pub(super) then: Option<Job>,
+    pub then: Option<Job>,
 }
 
-pub(super) enum Contents {
+pub enum Contents {
     Whole(Vec<u8>),
     Output(Output),
 }
@@ -51,7 +51,7 @@ impl Default for Contents {
 
 impl Contents {
     /// As far as it is known already.
-    pub(super) fn known(&self) -> &[u8] {
+    pub fn known(&self) -> &[u8] {
         match self {
             Self::Whole(bytes) => bytes,
             Self::Output(_) => &[],
@@ -60,12 +60,12 @@ impl Contents {
 }
 
 impl Answer {
-    pub(super) fn new(status: impl Into<Option<StatusCode>>, body: impl Into<Vec<u8>>) -> Self {
+    pub fn new(status: impl Into<Option<StatusCode>>, body: impl Into<Vec<u8>>) -> Self {
         Self { status: status.into(), body: Contents::Whole(body.into()), ..Self::default() }
     }
 
     /// With these headers, in place of any of the same name.
-    pub(super) fn with(mut self, headers: &HeaderMap) -> Self {
+    pub fn with(mut self, headers: &HeaderMap) -> Self {
         for (name, value) in headers {
             self.headers.insert(name, value.clone());
         }
@@ -73,7 +73,7 @@ impl Answer {
     }
 
     /// Ready for the wire. `access` is written when the last byte is known.
-    pub(super) fn into_response(self, method: &Method, mut access: Option<Access>) -> Response {
+    pub fn into_response(self, method: &Method, mut access: Option<Access>) -> Response {
         let status = self.status.unwrap_or_default();
         let mut headers = self.headers;
         let bodiless = matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
@@ -104,7 +104,7 @@ impl Answer {
             && !headers.contains_key(header::CONTENT_TYPE)
             && !headers.contains_key(header::CONTENT_ENCODING)
         {
-            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(sniff::content_type(&start)));
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(net_http::content_type(&start)));
         }
         drop(access);
         let mut response = Response::new(body);
@@ -116,7 +116,7 @@ impl Answer {
 
 /// Headers from a configuration: names that are none are left out, line ends in values become spaces, and
 /// what frames a message is the server's business.
-pub(super) fn headers<'a>(configured: impl IntoIterator<Item = &'a (String, String)>) -> HeaderMap {
+pub fn headers<'a>(configured: impl IntoIterator<Item = &'a (String, String)>) -> HeaderMap {
     let mut headers = HeaderMap::new();
     for (name, value) in configured {
         let value = value.replace(|c: char| c.is_ascii_control() && c != '\t', " ");
@@ -146,14 +146,14 @@ impl HttpBody for Chunked {
 }
 
 /// The output of a command that runs.
-pub(super) struct Output {
-    pub(super) first: Option<Bytes>,
-    pub(super) rest: Receiver<Bytes>,
-    pub(super) command: JoinHandle<Finished>,
-    pub(super) client_gone: Pin<Box<dyn Future<Output = ()> + Send>>,
-    pub(super) socket: Arc<Socket>,
+pub struct Output {
+    pub first: Option<Bytes>,
+    pub rest: Receiver<Bytes>,
+    pub command: JoinHandle<Finished>,
+    pub client_gone: Pin<Box<dyn Future<Output = ()> + Send>>,
+    pub socket: Arc<Socket>,
     /// However long it takes to send the output: nothing else is asked of the client meanwhile.
-    pub(super) _answering: Arc<Answering>,
+    pub _answering: Arc<Answering>,
 }
 
 /// That output as a body. A command that fails cuts it off, so that the client can tell.

@@ -10,16 +10,16 @@ use super::limits::{Held, Memory};
 
 /// What came.
 #[derive(Debug)]
-pub(super) struct Received {
-    pub(super) bytes: Vec<u8>,
-    pub(super) held: Held,
+pub struct Received {
+    pub bytes: Vec<u8>,
+    pub held: Held,
     /// Why the rest did not come, if it did not. The peer goes on with the part it has, and so do we.
-    pub(super) cut_off: Option<String>,
+    pub cut_off: Option<String>,
 }
 
 /// Why a body is not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Refused {
+pub enum Refused {
     #[error("the request body is larger than -max-body-size")]
     TooLarge,
     #[error("the request body did not come within -body-timeout")]
@@ -29,7 +29,7 @@ pub(super) enum Refused {
 }
 
 impl Refused {
-    pub(super) fn status(self) -> StatusCode {
+    pub fn status(self) -> StatusCode {
         match self {
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
@@ -39,18 +39,18 @@ impl Refused {
 }
 
 /// A request's body, until somebody wants it.
-pub(super) enum Intake {
+pub enum Intake {
     OnTheWire(Incoming),
     Done(Result<Received, Refused>),
 }
 
 impl Intake {
-    pub(super) fn new(body: Incoming) -> Self {
+    pub fn new(body: Incoming) -> Self {
         Self::OnTheWire(body)
     }
 
     /// Reads it to its end.
-    pub(super) async fn receive(
+    pub async fn receive(
         self,
         head: &Parts,
         most: usize,
@@ -76,7 +76,7 @@ impl Intake {
     }
 
     /// The request is answered without it.
-    pub(super) fn leave(self, head: &Parts) {
+    pub fn leave(self, head: &Parts) {
         if let Self::OnTheWire(body) = self
             && !body.is_end_stream()
         {

@@ -2,17 +2,17 @@
 
 use std::{collections::HashMap, path::Path, process::ExitCode};
 
-use super::{hooks::file, options::Options};
+use super::{hooks, options::Options};
 use crate::text::printable;
 
 /// Loads the files as the daemon would, and says what it finds.
-pub(super) fn run(options: &Options) -> ExitCode {
+pub fn run(options: &Options) -> ExitCode {
     let mut sound = true;
     let mut owners: HashMap<String, &Path> = HashMap::new();
     for path in &options.hooks {
         let shown = path.display().to_string();
         let shown = printable(&shown);
-        let loaded = match file::load(path, options.template) {
+        let loaded = match hooks::load(path, options.template) {
             Ok(loaded) => loaded,
             Err(error) => {
                 println!("{shown}: {}", printable(&error.to_string()));

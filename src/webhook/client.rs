@@ -7,7 +7,7 @@ use ipnet::IpNet;
 
 /// The other end of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Peer {
+pub enum Peer {
     Tcp(SocketAddr),
     Unix,
 }
@@ -59,7 +59,7 @@ impl TrustedProxies {
 
     /// The client behind `peer`: from the right, the first in `X-Forwarded-For` that is no trusted proxy. What
     /// stands left of it is the client's own word and counts for nothing.
-    pub(super) fn client(&self, peer: Peer, headers: &HeaderMap) -> Peer {
+    pub fn client(&self, peer: Peer, headers: &HeaderMap) -> Peer {
         let trusted = match peer {
             Peer::Tcp(address) => self.trusts(address.ip().to_canonical()),
             Peer::Unix => self.unix,

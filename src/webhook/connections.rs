@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 /// The open connections. When all seats are taken, the one that has owed the rest of its request for the
 /// longest has to go: however many idle or slow clients there are, a new one gets its turn.
 #[derive(Debug)]
-pub(super) struct Connections {
+pub struct Connections {
     seats: usize,
     state: Mutex<State>,
     freed: Notify,
@@ -26,19 +26,19 @@ struct State {
 
 /// A connection's seat.
 #[derive(Debug)]
-pub(super) struct Seat {
+pub struct Seat {
     connections: Arc<Connections>,
     owing_since: Mutex<Option<u64>>,
     unseated: Arc<Notify>,
 }
 
 impl Connections {
-    pub(super) fn new(seats: usize) -> Self {
+    pub fn new(seats: usize) -> Self {
         Self { seats, state: Mutex::default(), freed: Notify::new() }
     }
 
     /// A seat, as soon as there is one.
-    pub(super) async fn seat(self: &Arc<Self>) -> Seat {
+    pub async fn seat(self: &Arc<Self>) -> Seat {
         loop {
             {
                 let mut state = self.state();
@@ -59,7 +59,7 @@ impl Connections {
     }
 
     /// Makes the one go that has owed its request for the longest, if there is one.
-    pub(super) fn unseat_one(&self) {
+    pub fn unseat_one(&self) {
         if let Some((_, longest)) = self.state().owing.pop_first() {
             longest.notify_one();
         }
@@ -80,7 +80,7 @@ impl State {
 
 impl Seat {
     /// The request is there: from now on it is our turn, and the connection is safe.
-    pub(super) fn request_is_there(&self) {
+    pub fn request_is_there(&self) {
         if let Some(since) = self.owing_since().take() {
             self.connections.state().owing.remove(&since);
         }
@@ -95,12 +95,12 @@ impl Seat {
     }
 
     /// Is it the client's turn?
-    pub(super) fn is_owed_a_request(&self) -> bool {
+    pub fn is_owed_a_request(&self) -> bool {
         self.owing_since().is_some()
     }
 
     /// Waits until the seat is needed for somebody else.
-    pub(super) async fn unseated(&self) {
+    pub async fn unseated(&self) {
         self.unseated.notified().await;
     }
 
@@ -119,7 +119,7 @@ impl Drop for Seat {
 
 /// A request that is being answered; when this value goes, the next one is owed.
 #[derive(Debug)]
-pub(super) struct Answering(pub(super) Arc<Seat>);
+pub struct Answering(pub Arc<Seat>);
 
 impl Drop for Answering {
     fn drop(&mut self) {

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::hooks::hook::Hook;
+use super::hooks::Hook;
 
 /// A body past this size is dealt with where it holds up no other request.
-pub(super) const LARGE: usize = 256 * 1024;
+pub const LARGE: usize = 256 * 1024;
 
 /// A bound on commands at a time, with a line, bounded too, for those that wait.
 #[derive(Debug)]
-pub(super) struct Line {
+pub struct Line {
     running: Arc<Semaphore>,
     /// Places for those that run and those that wait, together.
     places: Arc<Semaphore>,
@@ -20,20 +20,20 @@ pub(super) struct Line {
 
 /// A place in the line, held until the command is over.
 #[derive(Debug)]
-pub(super) struct Place {
+pub struct Place {
     running: Arc<Semaphore>,
     _place: OwnedSemaphorePermit,
 }
 
 /// The right to run a command now.
 #[derive(Debug)]
-pub(super) struct Turn {
+pub struct Turn {
     _running: OwnedSemaphorePermit,
     _place: Place,
 }
 
 impl Line {
-    pub(super) fn new(at_a_time: u32, waiting: u32) -> Self {
+    pub fn new(at_a_time: u32, waiting: u32) -> Self {
         let places = at_a_time as usize + waiting as usize;
         Self {
             running: Arc::new(Semaphore::new(at_a_time as usize)),
@@ -43,16 +43,16 @@ impl Line {
     }
 
     /// The line of a hook that has a bound of its own.
-    pub(super) fn of(hook: &Hook) -> Option<Self> {
+    pub fn of(hook: &Hook) -> Option<Self> {
         (hook.max_concurrency > 0).then(|| Self::new(hook.max_concurrency, hook.max_waiting))
     }
 
-    pub(super) fn bounds(&self) -> (u32, u32) {
+    pub fn bounds(&self) -> (u32, u32) {
         self.bounds
     }
 
     /// A place in the line, unless it is full.
-    pub(super) fn enter(&self) -> Option<Place> {
+    pub fn enter(&self) -> Option<Place> {
         let place = Arc::clone(&self.places).try_acquire_owned().ok()?;
         Some(Place { running: Arc::clone(&self.running), _place: place })
     }
@@ -60,7 +60,7 @@ impl Line {
 
 impl Place {
     /// Waits until it is this one's turn, in order of entry.
-    pub(super) async fn turn(self) -> Turn {
+    pub async fn turn(self) -> Turn {
         let running = Arc::clone(&self.running).acquire_owned().await;
         Turn { _running: running.expect("the semaphore is never closed"), _place: self }
     }
@@ -68,32 +68,32 @@ impl Place {
 
 /// The bytes of requests and outputs that may be held at a time, by all together.
 #[derive(Debug)]
-pub(super) struct Memory(Arc<Semaphore>);
+pub struct Memory(Arc<Semaphore>);
 
 /// Some of it, given back with this value.
 #[derive(Debug)]
-pub(super) struct Held(OwnedSemaphorePermit);
+pub struct Held(OwnedSemaphorePermit);
 
 const PAGE: usize = 1024;
 
 impl Memory {
-    pub(super) fn new(bytes: usize) -> Self {
+    pub fn new(bytes: usize) -> Self {
         Self(Arc::new(Semaphore::new((bytes / PAGE).min(Semaphore::MAX_PERMITS))))
     }
 
     /// Room for `bytes` more, if there is any.
-    pub(super) fn hold(&self, bytes: usize) -> Option<Held> {
+    pub fn hold(&self, bytes: usize) -> Option<Held> {
         let pages = u32::try_from(bytes.div_ceil(PAGE)).ok()?;
         Arc::clone(&self.0).try_acquire_many_owned(pages).ok().map(Held)
     }
 }
 
 impl Held {
-    pub(super) fn bytes(&self) -> usize {
+    pub fn bytes(&self) -> usize {
         self.0.num_permits() * PAGE
     }
 
-    pub(super) fn and(&mut self, more: Self) {
+    pub fn and(&mut self, more: Self) {
         self.0.merge(more.0);
     }
 }

@@ -21,7 +21,7 @@ use anyhow::{Context as _, bail, ensure};
 use listenfd::ListenFd;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 
-use super::{client::Peer, options::Options, os_error::reason, stream::Socket};
+use super::{client::Peer, go::syscall::reason, options::Options, stream::Socket};
 
 /// Connections that the kernel keeps for us until we take them; it cuts that down to what it is set to.
 const BACKLOG: i32 = 4096;
@@ -31,7 +31,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// An open socket that listens, from before there is a runtime.
 #[derive(Debug)]
-pub(super) struct Opened {
+pub struct Opened {
     socket: Bound,
     /// How the log calls it: `0.0.0.0:9000` or `{unix:/run/hooks}`.
     name: String,
@@ -47,7 +47,7 @@ enum Bound {
 
 /// A socket's path that is ours to remove.
 #[derive(Debug)]
-pub(super) struct SocketPath(PathBuf);
+pub struct SocketPath(PathBuf);
 
 impl Drop for SocketPath {
     fn drop(&mut self) {
@@ -57,7 +57,7 @@ impl Drop for SocketPath {
 
 impl Opened {
     /// What systemd hands over, else `-socket`, else `-ip` and `-port`.
-    pub(super) fn open(options: &Options) -> anyhow::Result<Self> {
+    pub fn open(options: &Options) -> anyhow::Result<Self> {
         if let Some(opened) = from_systemd()? {
             return Ok(opened);
         }
@@ -74,7 +74,7 @@ impl Opened {
     }
 
     /// Hands the socket to the runtime.
-    pub(super) fn into_listener(self) -> io::Result<Listener> {
+    pub fn into_listener(self) -> io::Result<Listener> {
         Ok(match self.socket {
             Bound::Tcp(socket) => {
                 socket.set_nonblocking(true)?;
@@ -217,7 +217,7 @@ fn listen(address: SocketAddr) -> io::Result<std::net::TcpListener> {
 
 /// A socket that accepts.
 #[derive(Debug)]
-pub(super) enum Listener {
+pub enum Listener {
     Tcp(tokio::net::TcpListener),
     Unix {
         /// Goes before the socket does: once nobody answers there, the path may be another daemon's.
@@ -227,7 +227,7 @@ pub(super) enum Listener {
 }
 
 impl Listener {
-    pub(super) async fn accept(&self) -> io::Result<(Socket, Peer)> {
+    pub async fn accept(&self) -> io::Result<(Socket, Peer)> {
         match self {
             Self::Tcp(socket) => {
                 let (stream, address) = socket.accept().await?;

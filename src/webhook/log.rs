@@ -25,13 +25,13 @@ use crate::text;
 
 /// Where lines go. The file can be opened anew while others write.
 #[derive(Debug, Default)]
-pub(super) struct Destination {
+pub struct Destination {
     file: Option<(PathBuf, RwLock<File>)>,
 }
 
 impl Destination {
     /// The end of the file `path`, or standard error if there is none.
-    pub(super) fn open(path: &Path) -> io::Result<Self> {
+    pub fn open(path: &Path) -> io::Result<Self> {
         if path.as_os_str().is_empty() {
             return Ok(Self::default());
         }
@@ -39,7 +39,7 @@ impl Destination {
     }
 
     /// Opens the file of that name again: the old one may have been moved away.
-    pub(super) fn reopen(&self) -> io::Result<()> {
+    pub fn reopen(&self) -> io::Result<()> {
         if let Some((path, file)) = &self.file {
             let fresh = append_to(path)?;
             *file.write().unwrap_or_else(PoisonError::into_inner) = fresh;
@@ -64,7 +64,7 @@ fn append_to(path: &Path) -> io::Result<File> {
 }
 
 /// From here on what the program says goes to `destination`; to nobody if `level` is off.
-pub(super) fn install(destination: Arc<Destination>, format: LogFormat, level: LevelFilter) {
+pub fn install(destination: Arc<Destination>, format: LogFormat, level: LevelFilter) {
     let lines = Lines { destination, format };
     // It is set once per process; a second daemon in one process would keep the first one's log.
     let _ = tracing::subscriber::set_global_default(
@@ -73,7 +73,7 @@ pub(super) fn install(destination: Arc<Destination>, format: LogFormat, level: L
 }
 
 /// A line as the log has it, for what must be said though nothing is logged.
-pub(super) fn line(message: &str) -> String {
+pub fn line(message: &str) -> String {
     Said { message: message.to_owned(), ..Said::default() }.as_text(&Zoned::now())
 }
 

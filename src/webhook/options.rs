@@ -7,7 +7,7 @@ use clap::{
     builder::TypedValueParser,
 };
 
-use super::{client::TrustedProxies, go_flags};
+use super::{client::TrustedProxies, go::flag};
 
 /// Waits for HTTP requests and runs the commands that a hooks file names for them.
 #[derive(Debug, Parser)]
@@ -52,7 +52,7 @@ pub struct Options {
     #[arg(help_heading = "Where it listens", long, value_name = "HOST", default_value = "0.0.0.0")]
     pub ip: String,
     /// Port to listen on; 0 takes a free one, and the log says which
-    #[arg(help_heading = "Where it listens", long, value_name = "N", default_value = "9000", value_parser = go_flags::integer, allow_negative_numbers = true)]
+    #[arg(help_heading = "Where it listens", long, value_name = "N", default_value = "9000", value_parser = flag::integer, allow_negative_numbers = true)]
     pub port: i64,
     /// Unix socket to listen on in place of host and port; a leading @ is an abstract one
     #[arg(help_heading = "Where it listens", long, value_name = "PATH", default_value = "", hide_default_value = true, value_parser = path())]
@@ -101,7 +101,7 @@ pub struct Options {
     #[arg(help_heading = "Log", long)]
     pub x_request_id: bool,
     /// Cut that id to so many bytes; by default it is not cut
-    #[arg(help_heading = "Log", long, value_name = "N", default_value = "0", hide_default_value = true, value_parser = go_flags::integer, allow_negative_numbers = true)]
+    #[arg(help_heading = "Log", long, value_name = "N", default_value = "0", hide_default_value = true, value_parser = flag::integer, allow_negative_numbers = true)]
     pub x_request_id_limit: i64,
 
     /// Serve HTTPS, and nothing else
@@ -139,7 +139,7 @@ pub struct Options {
     #[arg(help_heading = "Limits", long, value_name = "N", default_value = "10000", value_parser = count)]
     pub max_waiting: u32,
     /// Accepted and without effect: a multipart body stays in memory, under -max-body-size
-    #[arg(help_heading = "Limits", long, value_name = "BYTES", default_value = "1048576", value_parser = go_flags::integer, allow_negative_numbers = true)]
+    #[arg(help_heading = "Limits", long, value_name = "BYTES", default_value = "1048576", value_parser = flag::integer, allow_negative_numbers = true)]
     pub max_multipart_mem: i64,
 
     /// Write the process id to this file, and remove it at the end; while it names a process that lives, no
@@ -147,10 +147,10 @@ pub struct Options {
     #[arg(help_heading = "Process", long, value_name = "FILE", default_value = "", hide_default_value = true, value_parser = path())]
     pub pidfile: PathBuf,
     /// Become the user of this number once the port is open; needs -setgid
-    #[arg(help_heading = "Process", long, value_name = "UID", default_value = "0", hide_default_value = true, value_parser = go_flags::integer, allow_negative_numbers = true)]
+    #[arg(help_heading = "Process", long, value_name = "UID", default_value = "0", hide_default_value = true, value_parser = flag::integer, allow_negative_numbers = true)]
     pub setuid: i64,
     /// Become the group of this number once the port is open; needs -setuid
-    #[arg(help_heading = "Process", long, value_name = "GID", default_value = "0", hide_default_value = true, value_parser = go_flags::integer, allow_negative_numbers = true)]
+    #[arg(help_heading = "Process", long, value_name = "GID", default_value = "0", hide_default_value = true, value_parser = flag::integer, allow_negative_numbers = true)]
     pub setgid: i64,
     /// Time that running commands have when the daemon is stopped, before they are ended
     #[arg(help_heading = "Process", long, value_name = "TIME", default_value = "10s", value_parser = time)]
@@ -190,7 +190,7 @@ impl Options {
             ))
         };
         let mut command = Self::command();
-        let words = go_flags::words_for_clap(&command, words).map_err(|error| usage(&error))?;
+        let words = flag::words_for_clap(&command, words).map_err(|error| usage(&error))?;
         let program = OsString::from("webhookd");
         let matches = command
             .try_get_matches_from_mut(std::iter::once(program).chain(words))
@@ -214,7 +214,7 @@ fn header(text: &str) -> Result<(String, String), String> {
 }
 
 fn count(text: &str) -> Result<u32, String> {
-    u32::try_from(go_flags::integer(text)?).map_err(|_| "not a count".to_owned())
+    u32::try_from(flag::integer(text)?).map_err(|_| "not a count".to_owned())
 }
 
 /// Bytes: `26214400`, `10K`, `25M`, `1G`, also with `iB`.

@@ -10,11 +10,11 @@ use std::{
 
 /// A pid file of ours, removed with this value.
 #[derive(Debug)]
-pub(super) struct PidFile(PathBuf);
+pub struct PidFile(PathBuf);
 
 impl PidFile {
     /// Writes `path`, unless it holds the number of a process that lives.
-    pub(super) fn create(path: &Path) -> io::Result<Self> {
+    pub fn create(path: &Path) -> io::Result<Self> {
         let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
         if let Ok(text) = std::fs::read_to_string(path)
             && let Ok(pid) = text.trim().parse::<u32>()

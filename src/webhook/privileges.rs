@@ -9,7 +9,7 @@ use rustix::{
 
 /// Gives up supplementary groups, then group, then user, for good. The calls count for the calling thread
 /// alone: there must be no other yet.
-pub(super) fn drop_to(uid: i64, gid: i64) -> io::Result<()> {
+pub fn drop_to(uid: i64, gid: i64) -> io::Result<()> {
     let number = |id: i64| {
         u32::try_from(id)
             .ok()

@@ -9,21 +9,21 @@ use std::{
 use tracing::{error, info, warn};
 
 use super::{
-    hooks::{file, hook::Hook},
+    hooks::{self, Hook},
     limits::Line,
 };
 
 /// A hook that is served.
 #[derive(Debug)]
-pub(super) struct Served {
-    pub(super) hook: Hook,
+pub struct Served {
+    pub hook: Hook,
     /// Its own bound on commands at a time, if it has one.
-    pub(super) line: Option<Arc<Line>>,
+    pub line: Option<Arc<Line>>,
 }
 
 /// All hooks by their files. A request takes what it needs in one step; a reload replaces a file's hooks in one.
 #[derive(Debug)]
-pub(super) struct Hooks {
+pub struct Hooks {
     template: bool,
     table: RwLock<Arc<Table>>,
 }
@@ -37,11 +37,11 @@ struct Table {
 /// An id that is in two files, or twice in one.
 #[derive(Debug, thiserror::Error)]
 #[error("error: hook with the id {0} has already been loaded! check the hooks files for duplicate ids")]
-pub(super) struct Duplicate(String);
+pub struct Duplicate(String);
 
 impl Hooks {
     /// Loads `paths` in order. Why a file does not load comes along; it is tried again at each reload.
-    pub(super) fn load(paths: &[PathBuf], template: bool) -> Result<(Self, Vec<String>), Duplicate> {
+    pub fn load(paths: &[PathBuf], template: bool) -> Result<(Self, Vec<String>), Duplicate> {
         let mut table = Table::default();
         let mut faults = Vec::new();
         for path in paths {
@@ -65,22 +65,22 @@ impl Hooks {
     }
 
     /// The hook with this id.
-    pub(super) fn find(&self, id: &[u8]) -> Option<Arc<Served>> {
+    pub fn find(&self, id: &[u8]) -> Option<Arc<Served>> {
         self.table.read().unwrap_or_else(PoisonError::into_inner).by_id.get(id).cloned()
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.current().by_id.is_empty()
     }
 
-    pub(super) fn reload_all(&self) {
+    pub fn reload_all(&self) {
         for (path, _) in &self.current().files {
             self.reload(path);
         }
     }
 
     /// Reads `path` again and takes what it says; if that is wrong in any way, everything stays as it was.
-    pub(super) fn reload(&self, path: &Path) {
+    pub fn reload(&self, path: &Path) {
         info!("attempting to reload hooks from {}", path.display());
         let Ok(hooks) = read(path, self.template) else { return };
         let old = self.current();
@@ -104,7 +104,7 @@ impl Hooks {
     }
 
     /// Takes away the hooks of a file that is gone.
-    pub(super) fn remove(&self, path: &Path) {
+    pub fn remove(&self, path: &Path) {
         let table = self.current();
         let removed = table.files.iter().filter(|(file, _)| file == path).flat_map(|(_, hooks)| hooks);
         let removed: Vec<_> = removed.inspect(|served| info!("\tremoving: {}", served.hook.id)).collect();
@@ -146,7 +146,7 @@ impl Table {
 
 /// What `path` defines, or why it does not load; said in the log.
 fn read(path: &Path, template: bool) -> Result<Vec<Hook>, String> {
-    match file::load(path, template) {
+    match hooks::load(path, template) {
         Ok(loaded) => {
             info!("found {} hook(s) in file", loaded.hooks.len());
             for warning in &loaded.warnings {

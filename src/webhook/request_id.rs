@@ -6,14 +6,14 @@ use axum::http::HeaderMap;
 
 /// Six random hex digits, or what the client's `X-Request-Id` says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum RequestId {
+pub enum RequestId {
     Ours(u32),
     Theirs(String),
 }
 
 impl RequestId {
     /// `limit`: whether the client may name it, and to how many bytes (0: all) that is cut.
-    pub(super) fn new(headers: &HeaderMap, limit: Option<usize>) -> Self {
+    pub fn new(headers: &HeaderMap, limit: Option<usize>) -> Self {
         limit
             .and_then(|limit| {
                 let id = headers.get("x-request-id")?.as_bytes();

@@ -28,17 +28,17 @@ use super::{
 
 /// One connection's view of the service.
 #[derive(Clone)]
-pub(super) struct Connection {
-    pub(super) service: Arc<Service>,
-    pub(super) peer: Peer,
-    pub(super) seat: Arc<Seat>,
-    pub(super) socket: Arc<Socket>,
-    pub(super) stop: Stop,
+pub struct Connection {
+    pub service: Arc<Service>,
+    pub peer: Peer,
+    pub seat: Arc<Seat>,
+    pub socket: Arc<Socket>,
+    pub stop: Stop,
 }
 
 impl Connection {
     /// Answers `request`, whatever happens.
-    pub(super) async fn respond(self, request: axum::http::Request<Incoming>) -> Response {
+    pub async fn respond(self, request: axum::http::Request<Incoming>) -> Response {
         let response = AssertUnwindSafe(self.answer(request)).catch_unwind().await;
         response.unwrap_or_else(|_| status_only(StatusCode::INTERNAL_SERVER_ERROR))
     }

@@ -1,12 +1,14 @@
 //! Where a request goes by its path.
 
-use std::{borrow::Cow, fmt::Write};
+use std::borrow::Cow;
 
 use percent_encoding::percent_decode_str;
 
+use super::go::url;
+
 /// What a path leads to.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Route<'p> {
+pub enum Route<'p> {
     /// `/`: the page that says OK.
     Root,
     /// What follows the prefix, decoded; any bytes but a newline, slashes too.
@@ -19,13 +21,13 @@ pub(super) enum Route<'p> {
 }
 
 /// Finds the route of `path` as received; `prefix` is what hooks begin with: `/hooks/`.
-pub(super) fn route<'p>(path: &'p str, prefix: &str) -> Route<'p> {
-    if !escapes_are_sound(path) {
+pub fn route<'p>(path: &'p str, prefix: &str) -> Route<'p> {
+    if !url::escapes_are_sound(path) {
         return Route::Malformed;
     }
     let decoded: Cow<[u8]> = percent_decode_str(path).into();
-    if let Some(clean) = cleaned(&decoded) {
-        return Route::Moved(encoded(&clean));
+    if let Some(clean) = url::clean_path(&decoded) {
+        return Route::Moved(url::encode_path(&clean));
     }
     if *decoded == *b"/" {
         return Route::Root;
@@ -37,57 +39,6 @@ pub(super) fn route<'p>(path: &'p str, prefix: &str) -> Route<'p> {
         Cow::Borrowed(path) => Cow::Borrowed(&path[prefix.len()..]),
         Cow::Owned(mut path) => Cow::Owned(path.split_off(prefix.len())),
     })
-}
-
-fn escapes_are_sound(path: &str) -> bool {
-    let after_percent = path.split('%').skip(1);
-    after_percent.into_iter().all(|rest| {
-        let rest = rest.as_bytes();
-        rest.len() >= 2 && rest[0].is_ascii_hexdigit() && rest[1].is_ascii_hexdigit()
-    })
-}
-
-/// `path` without empty, `.` and `..` segments, if it has any; a slash at its end stays.
-fn cleaned(path: &[u8]) -> Option<Vec<u8>> {
-    let segments = || path.strip_prefix(b"/").unwrap_or(path).split(|byte| *byte == b'/');
-    let last = segments().count() - 1;
-    let odd = |(at, segment): (usize, &[u8])| {
-        segment == b"." || segment == b".." || (segment.is_empty() && at != last)
-    };
-    if path.starts_with(b"/") && !segments().enumerate().any(odd) {
-        return None;
-    }
-    let mut kept: Vec<&[u8]> = Vec::new();
-    for segment in segments() {
-        match segment {
-            b"" | b"." => {}
-            b".." => drop(kept.pop()),
-            _ => kept.push(segment),
-        }
-    }
-    let mut clean = vec![b'/'];
-    clean.extend(kept.join(&b'/'));
-    if path.ends_with(b"/") && clean.len() > 1 {
-        clean.push(b'/');
-    }
-    Some(clean)
-}
-
-/// A path as Go encodes it.
-fn encoded(path: &[u8]) -> String {
-    let mut encoded = String::with_capacity(path.len());
-    for byte in path {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' => encoded.push(char::from(*byte)),
-            b'-' | b'_' | b'.' | b'~' | b'$' | b'&' | b'+' | b',' | b'/' | b':' | b';' | b'=' | b'@' => {
-                encoded.push(char::from(*byte));
-            }
-            _ => {
-                let _ = write!(encoded, "%{byte:02X}");
-            }
-        }
-    }
-    encoded
 }
 
 #[cfg(test)]

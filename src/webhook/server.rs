@@ -42,16 +42,16 @@ const CONNECTIONS: u64 = 4096;
 const DESCRIPTORS_PER_COMMAND: u64 = 6;
 
 /// What serves connections.
-pub(super) struct Server {
-    pub(super) service: Arc<Service>,
-    pub(super) tls: Option<Arc<Tls>>,
-    pub(super) connections: Arc<Connections>,
+pub struct Server {
+    pub service: Arc<Service>,
+    pub tls: Option<Arc<Tls>>,
+    pub connections: Arc<Connections>,
     /// For the head of a request, and for shaking hands before it; zero is no limit.
-    pub(super) header_time: Duration,
+    pub header_time: Duration,
 }
 
 /// Room for connections beside `commands` running commands, as far as the system grants it.
-pub(super) fn connections(commands: u32) -> Connections {
+pub fn connections(commands: u32) -> Connections {
     let limits = getrlimit(Resource::Nofile);
     let wanted = limits.maximum.unwrap_or(u64::MAX).min(DESCRIPTORS);
     let mut granted = limits.current.unwrap_or(u64::MAX);
@@ -67,7 +67,7 @@ pub(super) fn connections(commands: u32) -> Connections {
 
 impl Server {
     /// Takes connections until the daemon stops.
-    pub(super) async fn run(self: Arc<Self>, listener: Listener, mut stop: Stop) {
+    pub async fn run(self: Arc<Self>, listener: Listener, mut stop: Stop) {
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,

@@ -13,28 +13,28 @@ use super::{
 };
 
 /// What all requests share.
-pub(super) struct Service {
-    pub(super) hooks: Hooks,
+pub struct Service {
+    pub hooks: Hooks,
     /// What the path of a hook begins with: `/hooks/`.
-    pub(super) prefix: String,
+    pub prefix: String,
     /// Of hooks that list none; none here either means any.
-    pub(super) methods: Vec<String>,
-    pub(super) headers: HeaderMap,
+    pub methods: Vec<String>,
+    pub headers: HeaderMap,
     /// Whether a client may name its request's id, and how long (0: as it likes).
-    pub(super) request_id_limit: Option<usize>,
-    pub(super) proxies: TrustedProxies,
-    pub(super) body_size: usize,
-    pub(super) body_time: Duration,
-    pub(super) memory: Arc<Memory>,
-    pub(super) line: Option<Line>,
-    pub(super) debug: bool,
+    pub request_id_limit: Option<usize>,
+    pub proxies: TrustedProxies,
+    pub body_size: usize,
+    pub body_time: Duration,
+    pub memory: Arc<Memory>,
+    pub line: Option<Line>,
+    pub debug: bool,
 }
 
 /// Bytes of bodies and outputs that are held at a time.
 const MEMORY: usize = 256 << 20;
 
 impl Service {
-    pub(super) fn new(options: &Options, hooks: Hooks) -> Self {
+    pub fn new(options: &Options, hooks: Hooks) -> Self {
         let prefix = match options.urlprefix.as_str() {
             "" => "/".to_owned(),
             prefix => format!("/{prefix}/"),

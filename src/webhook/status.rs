@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 /// What `code` of a hooks file means: nothing (0), a status, or an error when it is none.
 ///
 /// 100, 102, 103 and 101 are known to the peer, but are not final answers: they count as 200.
-pub(super) fn configured(code: i64) -> Result<Option<StatusCode>, UnknownStatus> {
+pub fn configured(code: i64) -> Result<Option<StatusCode>, UnknownStatus> {
     let known = match code {
         0 => return Ok(None),
         100..=103 => Ok(200),
@@ -30,7 +30,7 @@ pub(super) fn configured(code: i64) -> Result<Option<StatusCode>, UnknownStatus>
 
 /// The code is no status that a hook may answer with.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct UnknownStatus;
+pub struct UnknownStatus;
 
 #[cfg(test)]
 mod tests {

@@ -18,14 +18,14 @@ enum Phase {
 
 /// Held by everything that has to be over before the daemon is.
 #[derive(Debug, Clone)]
-pub(super) struct Stop {
+pub struct Stop {
     phase: watch::Receiver<Phase>,
     _unfinished: mpsc::Sender<()>,
 }
 
 /// Leads through the steps.
 #[derive(Debug)]
-pub(super) struct Stopper {
+pub struct Stopper {
     phase: watch::Sender<Phase>,
     finished: mpsc::Receiver<()>,
 }
@@ -34,7 +34,7 @@ pub(super) struct Stopper {
 /// does the end of the last connection.
 const LAST: Duration = Duration::from_secs(10);
 
-pub(super) fn channel() -> (Stopper, Stop) {
+pub fn channel() -> (Stopper, Stop) {
     let (sender, phase) = watch::channel(Phase::Serving);
     let (unfinished, finished) = mpsc::channel(1);
     (Stopper { phase: sender, finished }, Stop { phase, _unfinished: unfinished })
@@ -42,12 +42,12 @@ pub(super) fn channel() -> (Stopper, Stop) {
 
 impl Stop {
     /// Waits until no more requests are taken.
-    pub(super) async fn serving_ends(&mut self) {
+    pub async fn serving_ends(&mut self) {
         self.wait_for(Phase::Stopping).await;
     }
 
     /// Waits until running commands have to end.
-    pub(super) async fn commands_end(&mut self) {
+    pub async fn commands_end(&mut self) {
         self.wait_for(Phase::Ending).await;
     }
 
@@ -62,7 +62,7 @@ impl Stop {
 impl Stopper {
     /// Stops everything: what runs has `grace`, or until `hurry`, and is ended then. Whoever holds a [`Stop`]
     /// is waited for.
-    pub(super) async fn stop(mut self, grace: Duration, hurry: impl Future<Output = ()>) {
+    pub async fn stop(mut self, grace: Duration, hurry: impl Future<Output = ()>) {
         self.phase.send_replace(Phase::Stopping);
         tokio::select! {
             finished = timeout(grace, self.finished.recv()) => if finished.is_ok() {

@@ -20,7 +20,7 @@ use tokio::{
 
 /// The socket of a connection.
 #[derive(Debug)]
-pub(super) struct Socket {
+pub struct Socket {
     stream: Transport,
     cut_off: AtomicBool,
 }
@@ -56,16 +56,16 @@ impl From<UnixStream> for Socket {
 impl Socket {
     /// Breaks the connection as soon as all that is said already has been written: an error of the body
     /// would break it at once, and take along what the client has not been sent yet.
-    pub(super) fn cut_off(&self) {
+    pub fn cut_off(&self) {
         self.cut_off.store(true, Ordering::Relaxed);
     }
 
-    pub(super) fn is_cut_off(&self) -> bool {
+    pub fn is_cut_off(&self) -> bool {
         self.cut_off.load(Ordering::Relaxed)
     }
 
     /// The first byte that the client sends, left where it is.
-    pub(super) async fn first_byte(&self) -> io::Result<Option<u8>> {
+    pub async fn first_byte(&self) -> io::Result<Option<u8>> {
         let mut byte = [0];
         let mut peek = || match either!(self, stream => rustix::net::recv(stream, &mut byte, RecvFlags::PEEK))
         {
@@ -77,7 +77,7 @@ impl Socket {
     }
 
     /// Waits until the client sends no more; over a stream of output that means that it has gone.
-    pub(super) async fn closed(&self) {
+    pub async fn closed(&self) {
         while self.ready(Interest::READABLE).await.is_ok_and(|ready| !ready.is_read_closed()) {
             // The next request, or the end of encryption, is there and not read: nothing wakes us again.
             sleep(Duration::from_secs(1)).await;
@@ -91,7 +91,7 @@ impl Socket {
 
 /// The bytes of a connection.
 #[derive(Debug)]
-pub(super) struct Stream(pub(super) Arc<Socket>);
+pub struct Stream(pub Arc<Socket>);
 
 impl AsyncRead for Stream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {

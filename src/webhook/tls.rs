@@ -34,7 +34,7 @@ const GONE: [&str; 8] = [
 
 /// What the daemon speaks, with the certificate of the moment.
 #[derive(Debug)]
-pub(super) struct Tls {
+pub struct Tls {
     certificate: PathBuf,
     key: PathBuf,
     suites: Vec<SupportedCipherSuite>,
@@ -43,7 +43,7 @@ pub(super) struct Tls {
 }
 
 impl Tls {
-    pub(super) fn load(options: &Options) -> anyhow::Result<Self> {
+    pub fn load(options: &Options) -> anyhow::Result<Self> {
         let mut versions = versions(&options.tls_min_version)?;
         let suites = chosen(&options.cipher_suites)?;
         if !suites.iter().any(|suite| suite.tls13().is_none()) {
@@ -54,14 +54,14 @@ impl Tls {
     }
 
     /// Reads certificate and key again; if they are no good the old ones stay.
-    pub(super) fn reload(&self) -> anyhow::Result<()> {
+    pub fn reload(&self) -> anyhow::Result<()> {
         let fresh = config(&self.certificate, &self.key, &self.suites, &self.versions)?;
         *self.config.write().unwrap_or_else(PoisonError::into_inner) = fresh;
         Ok(())
     }
 
     /// Shakes hands. Somebody who speaks plain HTTP is told so.
-    pub(super) async fn accept(&self, mut stream: Stream) -> std::io::Result<TlsStream<Stream>> {
+    pub async fn accept(&self, mut stream: Stream) -> std::io::Result<TlsStream<Stream>> {
         if stream.0.first_byte().await?.is_some_and(|byte| byte != HANDSHAKE) {
             let answer = b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n";
             stream.write_all(answer).await?;
@@ -74,7 +74,7 @@ impl Tls {
 }
 
 /// The names of all suites that are spoken at `minimum` or later.
-pub(super) fn cipher_suites(minimum: &str) -> anyhow::Result<Vec<String>> {
+pub fn cipher_suites(minimum: &str) -> anyhow::Result<Vec<String>> {
     let only_newest = match minimum {
         "1.3" => true,
         "" | "1.0" | "1.1" | "1.2" => false,

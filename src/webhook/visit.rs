@@ -18,11 +18,8 @@ use super::{
     client::Peer,
     command::{Job, Reader, say},
     connections::Answering,
-    hooks::{
-        header_name::canonical,
-        hook::{Hook, Outcome},
-        request::Request,
-    },
+    go::textproto::canonical,
+    hooks::{Hook, Outcome, Request},
     limits::{LARGE, Line, Place},
     reload::Served,
     request_id::RequestId,
@@ -45,18 +42,18 @@ const CLOSE: HeaderValue = HeaderValue::from_static("close");
 const PIECES: usize = 16;
 
 /// A request that is logged and answered.
-pub(super) struct Visit<'a> {
-    pub(super) connection: &'a Connection,
-    pub(super) answering: Arc<Answering>,
-    pub(super) head: &'a Parts,
-    pub(super) id: RequestId,
-    pub(super) peer: Peer,
-    pub(super) started: Instant,
+pub struct Visit<'a> {
+    pub connection: &'a Connection,
+    pub answering: Arc<Answering>,
+    pub head: &'a Parts,
+    pub id: RequestId,
+    pub peer: Peer,
+    pub started: Instant,
 }
 
 impl Visit<'_> {
     /// The answer of the hook `hook_id`; the order of the steps is the peer's.
-    pub(super) async fn hook(&self, hook_id: &[u8], intake: Intake) -> Answer {
+    pub async fn hook(&self, hook_id: &[u8], intake: Intake) -> Answer {
         let (id, service, method) = (&self.id, &self.connection.service, &self.head.method);
         info!(request = %id, "incoming HTTP {method} request from {}", self.peer);
         let Some(served) = service.hooks.find(hook_id) else {
@@ -252,7 +249,7 @@ impl Visit<'_> {
     }
 
     /// The body; from then on the connection owes us nothing.
-    pub(super) async fn receive(&self, intake: Intake) -> Result<Received, Refused> {
+    pub async fn receive(&self, intake: Intake) -> Result<Received, Refused> {
         let service = &self.connection.service;
         let received = intake.receive(self.head, service.body_size, service.body_time, &service.memory).await;
         self.connection.seat.request_is_there();

@@ -29,7 +29,7 @@ const MOST_LINKS: usize = 40;
 
 /// The hooks files as they were last seen.
 #[derive(Debug)]
-pub(super) struct Watcher {
+pub struct Watcher {
     files: Vec<(PathBuf, Option<Fingerprint>)>,
     kernel: OwnedFd,
 }
@@ -57,7 +57,7 @@ impl Fingerprint {
 
 impl Watcher {
     /// Looks at `paths` before they are loaded, so that no later change is missed.
-    pub(super) fn new(paths: &[PathBuf]) -> io::Result<Self> {
+    pub fn new(paths: &[PathBuf]) -> io::Result<Self> {
         let files = paths.iter().filter(|path| !path.as_os_str().is_empty());
         Ok(Self {
             files: files.map(|path| (path.clone(), Fingerprint::of(path))).collect(),
@@ -67,7 +67,7 @@ impl Watcher {
 
     /// Keeps `hooks` as the files are, until a file that goes away leaves none of them and `may_be_empty` is
     /// not set.
-    pub(super) async fn run(self, hooks: &Hooks, may_be_empty: bool) -> io::Result<()> {
+    pub async fn run(self, hooks: &Hooks, may_be_empty: bool) -> io::Result<()> {
         let Self { mut files, kernel } = self;
         for (path, _) in &files {
             info!("setting up file watcher for {}", path.display());

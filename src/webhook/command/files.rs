@@ -9,23 +9,19 @@ use std::{
 use tempfile::{Builder, TempPath};
 use tracing::{info, warn};
 
-use crate::webhook::{os_error::reason, request_id::RequestId};
+use crate::webhook::{go::syscall::reason, request_id::RequestId};
 
 /// A file, and the variable that names it. It is removed with this value at the latest.
 #[derive(Debug)]
-pub(super) struct PassedFile {
-    pub(super) variable: String,
+pub struct PassedFile {
+    pub variable: String,
     /// The path as the command gets it: relative if the working directory is.
-    pub(super) path: PathBuf,
+    pub path: PathBuf,
     file: TempPath,
 }
 
 /// Writes `files`. One that cannot be written is said and left out.
-pub(super) fn write(
-    files: Vec<(String, Vec<u8>)>,
-    working_directory: &str,
-    id: &RequestId,
-) -> Vec<PassedFile> {
+pub fn write(files: Vec<(String, Vec<u8>)>, working_directory: &str, id: &RequestId) -> Vec<PassedFile> {
     let dir = match working_directory {
         "" => std::env::temp_dir(),
         dir => PathBuf::from(dir),
@@ -64,7 +60,7 @@ fn create(dir: &Path, name: &str) -> io::Result<(PathBuf, tempfile::NamedTempFil
 }
 
 /// Removes them, and says so.
-pub(super) fn remove(files: Vec<PassedFile>, id: &RequestId) {
+pub fn remove(files: Vec<PassedFile>, id: &RequestId) {
     for PassedFile { path, file, .. } in files {
         info!(request = %id, "removing file {}", path.display());
         if let Err(error) = file.close() {

@@ -10,12 +10,12 @@ use std::{
 
 use rustix::fs::{Access, AtFlags, CWD};
 
-use crate::webhook::{go_quote, os_error::reason};
+use crate::webhook::go::{strconv, syscall::reason};
 
 /// Why there is nothing to run; as the peer words it.
 #[derive(Debug, thiserror::Error)]
 #[error("{text}")]
-pub(super) struct NotFound {
+pub struct NotFound {
     text: String,
 }
 
@@ -23,14 +23,14 @@ pub(super) struct NotFound {
 ///
 /// With a working directory even a bare name is looked for there alone; a bare name without one, or in `.`,
 /// is looked for in the daemon's own `PATH`.
-pub(super) fn find(command: &str, working_directory: &str) -> Result<PathBuf, NotFound> {
+pub fn find(command: &str, working_directory: &str) -> Result<PathBuf, NotFound> {
     let candidate = if command.starts_with('/') || working_directory.is_empty() {
         PathBuf::from(command)
     } else {
         clean(&Path::new(working_directory).join(command))
     };
     let name = candidate.as_os_str().as_bytes();
-    let not_found = |why: String| NotFound { text: format!("{}: {why}", go_quote::quote(name)) };
+    let not_found = |why: String| NotFound { text: format!("{}: {why}", strconv::quote(name)) };
     if name.contains(&b'/') {
         check(&candidate).map_err(not_found)?;
         return Ok(candidate);

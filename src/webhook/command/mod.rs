@@ -12,33 +12,32 @@ use axum::body::Bytes;
 use tokio::{sync::mpsc::Sender, task::block_in_place};
 use tracing::{Level, enabled, error, info};
 
-use self::output::Output;
 use super::{
-    go_quote,
-    hooks::{line::Line, request::Request},
+    command::output::Output,
+    go::{strconv, syscall::reason},
+    hooks::{Line, Request},
     limits::{Held, LARGE, Memory, Place},
-    os_error::reason,
     reload::Served,
     request_id::RequestId,
     stop::Stop,
 };
 
 /// A command that is to run for a request.
-pub(super) struct Job {
-    pub(super) served: Arc<Served>,
-    pub(super) id: RequestId,
-    pub(super) request: Request,
+pub struct Job {
+    pub served: Arc<Served>,
+    pub id: RequestId,
+    pub request: Request,
     /// The room that the request's body takes.
-    pub(super) held: Held,
+    pub held: Held,
     /// Places in the lines it has to wait in.
-    pub(super) places: Vec<Place>,
-    pub(super) reader: Reader,
-    pub(super) memory: Arc<Memory>,
-    pub(super) stop: Stop,
+    pub places: Vec<Place>,
+    pub reader: Reader,
+    pub memory: Arc<Memory>,
+    pub stop: Stop,
 }
 
 /// Who gets the output.
-pub(super) enum Reader {
+pub enum Reader {
     Nobody,
     /// The answer, when it is whole.
     Answer,
@@ -48,9 +47,9 @@ pub(super) enum Reader {
 
 /// What came of it. A command that failed is no error of ours.
 #[derive(Debug)]
-pub(super) struct Finished {
-    pub(super) output: Vec<u8>,
-    pub(super) failed: bool,
+pub struct Finished {
+    pub output: Vec<u8>,
+    pub failed: bool,
     _held: Option<Held>,
 }
 
@@ -62,7 +61,7 @@ impl Finished {
 
 impl Job {
     /// Runs it to its end.
-    pub(super) async fn run(self) -> Finished {
+    pub async fn run(self) -> Finished {
         let Self { served, id, mut request, held, places, reader, memory, mut stop } = self;
         let (hook, id) = (&served.hook, &id);
         let program = match lookup::find(&hook.execute_command, &hook.working_directory) {
@@ -104,7 +103,7 @@ impl Job {
         let files = files::write(inputs.files, &hook.working_directory, id);
         if enabled!(Level::INFO) {
             let arguments = inputs.arguments.iter().map(Vec::as_slice);
-            let arguments = go_quote::list(iter::once(hook.execute_command.as_bytes()).chain(arguments));
+            let arguments = strconv::list(iter::once(hook.execute_command.as_bytes()).chain(arguments));
             let variables =
                 inputs.environment.iter().map(|(name, value)| (name, String::from_utf8_lossy(value)));
             let variables =
@@ -163,7 +162,7 @@ impl Job {
 }
 
 /// Logs a line of the deciding part.
-pub(super) fn say(id: &RequestId, line: &Line) {
+pub fn say(id: &RequestId, line: &Line) {
     match line {
         Line::Tagged(text) => info!(request = %id, "{text}"),
         Line::Plain(text) => info!("{text}"),

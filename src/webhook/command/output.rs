@@ -10,16 +10,16 @@ use crate::webhook::{
 };
 
 /// Output kept of one command for its answer, if there is room for it.
-pub(super) const MOST_KEPT: usize = 64 << 20;
+pub const MOST_KEPT: usize = 64 << 20;
 
 /// Output of one command that goes into the log in one piece.
-pub(super) const MOST_LOGGED: usize = 1 << 20;
+pub const MOST_LOGGED: usize = 1 << 20;
 
 /// A line of output that is logged as it comes is cut into pieces of this size.
 const LONGEST_LINE: usize = 16 * 1024;
 
 /// One command's output.
-pub(super) struct Output<'a> {
+pub struct Output<'a> {
     id: &'a RequestId,
     memory: &'a Memory,
     /// Whole, for the answer or the log.
@@ -44,7 +44,7 @@ struct Client {
 }
 
 impl<'a> Output<'a> {
-    pub(super) fn new(
+    pub fn new(
         id: &'a RequestId,
         memory: &'a Memory,
         keep: Option<usize>,
@@ -61,17 +61,17 @@ impl<'a> Output<'a> {
     }
 
     /// Does anybody want it?
-    pub(super) fn is_wanted(&self) -> bool {
+    pub fn is_wanted(&self) -> bool {
         self.kept.is_some() || self.line.is_some() || self.client.is_some()
     }
 
     /// May more be read now?
-    pub(super) fn has_room(&self) -> bool {
+    pub fn has_room(&self) -> bool {
         self.client.as_ref().is_none_or(|client| client.waiting.is_none())
     }
 
     /// Takes what was read.
-    pub(super) fn take(&mut self, bytes: &[u8]) {
+    pub fn take(&mut self, bytes: &[u8]) {
         if let Some(kept) = &mut self.kept {
             kept.take(bytes, self.memory, self.id);
         }
@@ -91,7 +91,7 @@ impl<'a> Output<'a> {
     }
 
     /// Hands what waits to the client. Never ready when nothing waits; an error when the client has gone.
-    pub(super) async fn pass_on(&mut self) -> Result<(), ClientGone> {
+    pub async fn pass_on(&mut self) -> Result<(), ClientGone> {
         let Some(client) = &mut self.client else { return std::future::pending().await };
         if client.waiting.is_none() {
             client.sender.closed().await;
@@ -105,12 +105,12 @@ impl<'a> Output<'a> {
     }
 
     /// Stops serving the client.
-    pub(super) fn drop_client(&mut self) {
+    pub fn drop_client(&mut self) {
         self.client = None;
     }
 
     /// What was kept, with what holds its room.
-    pub(super) fn finish(mut self) -> (Vec<u8>, Option<Held>) {
+    pub fn finish(mut self) -> (Vec<u8>, Option<Held>) {
         if let Some(line) = self.line.as_mut().filter(|line| !line.is_empty()) {
             log_line(self.id, line);
         }
@@ -120,7 +120,7 @@ impl<'a> Output<'a> {
 
 /// Who read along no longer does.
 #[derive(Debug)]
-pub(super) struct ClientGone;
+pub struct ClientGone;
 
 impl Kept {
     /// Takes of `bytes` what there is room for, and nothing after it.

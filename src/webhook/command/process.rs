@@ -20,20 +20,24 @@ use tokio::{
 };
 
 use super::{files::PassedFile, output::Output, tree::Tree};
-use crate::webhook::{hooks::hook::Hook, os_error::reason, stop::Stop};
+use crate::webhook::{
+    go::syscall::{self, reason},
+    hooks::Hook,
+    stop::Stop,
+};
 
 /// Time between the signal that asks and the one that does not.
 const TERM_TO_KILL: Duration = Duration::from_secs(3);
 
 /// What was started.
-pub(super) struct Process {
+pub struct Process {
     child: Child,
     output: Option<pipe::Receiver>,
 }
 
 /// How a command ended.
 #[derive(Debug)]
-pub(super) struct Ended {
+pub struct Ended {
     status: ExitStatus,
     /// Why it was ended by us, if it was.
     by_us: Option<String>,
@@ -41,7 +45,7 @@ pub(super) struct Ended {
 
 impl Ended {
     /// What went wrong; nothing if it did its work.
-    pub(super) fn failure(&self) -> Option<String> {
+    pub fn failure(&self) -> Option<String> {
         if self.by_us.is_none() && self.status.success() {
             return None;
         }
@@ -49,7 +53,7 @@ impl Ended {
             (Some(code), _) => format!("exit status {code}"),
             (None, signal) => {
                 let core = if self.status.core_dumped() { " (core dumped)" } else { "" };
-                format!("signal: {}{core}", signal_name(signal.unwrap_or_default()))
+                format!("signal: {}{core}", syscall::signal_name(signal.unwrap_or_default()))
             }
         };
         Some(match &self.by_us {
@@ -60,7 +64,7 @@ impl Ended {
 }
 
 /// Starts `program` for `hook`, with both its streams in one pipe if its output is wanted.
-pub(super) fn start(
+pub fn start(
     hook: &Hook,
     program: &Path,
     arguments: Vec<Vec<u8>>,
@@ -162,7 +166,7 @@ impl Ending {
 impl Process {
     /// Takes the output as it comes until the command exits, or ends it: after `timeout`, when the client that
     /// reads along goes, when the daemon has to.
-    pub(super) async fn follow(
+    pub async fn follow(
         mut self,
         output: &mut Output<'_>,
         timeout: Option<Duration>,
@@ -252,27 +256,4 @@ async fn at(deadline: Option<Instant>) {
         Some(deadline) => sleep_until(deadline).await,
         None => pending().await,
     }
-}
-
-/// As Go calls it.
-fn signal_name(signal: i32) -> String {
-    let name = match signal {
-        1 => "hangup",
-        2 => "interrupt",
-        3 => "quit",
-        4 => "illegal instruction",
-        5 => "trace/breakpoint trap",
-        6 => "aborted",
-        7 => "bus error",
-        8 => "floating point exception",
-        9 => "killed",
-        10 => "user defined signal 1",
-        11 => "segmentation fault",
-        12 => "user defined signal 2",
-        13 => "broken pipe",
-        14 => "alarm clock",
-        15 => "terminated",
-        other => return format!("signal {other}"),
-    };
-    name.to_owned()
 }

@@ -7,7 +7,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open, p
 
 /// A tree that is being ended.
 #[derive(Debug)]
-pub(super) struct Tree {
+pub struct Tree {
     group: Pid,
     /// Descendants, held by descriptors: a number could be somebody else's by the time it is signalled.
     seen: Vec<(Pid, OwnedFd)>,
@@ -15,12 +15,12 @@ pub(super) struct Tree {
 
 impl Tree {
     /// The tree of the command that leads the process group `group`.
-    pub(super) fn of(group: Pid) -> Self {
+    pub fn of(group: Pid) -> Self {
         Self { group, seen: Vec::new() }
     }
 
     /// Signals everything there is now.
-    pub(super) fn signal(&mut self, signal: Signal) {
+    pub fn signal(&mut self, signal: Signal) {
         self.look();
         let _ = kill_process_group(self.group, signal);
         for (_, process) in &self.seen {

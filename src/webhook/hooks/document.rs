@@ -3,11 +3,11 @@
 
 use std::borrow::Cow;
 
-use super::json;
+use crate::webhook::go::{json, utf8};
 
 /// An object, a list or a scalar, with all below it.
 #[derive(Debug)]
-pub(super) struct Document {
+pub struct Document {
     /// What the nodes point into; if none, the body of the request.
     text: Option<Vec<u8>>,
     nodes: Vec<Node>,
@@ -15,7 +15,7 @@ pub(super) struct Document {
 
 /// 16 bytes: a body of nothing but `1,1,1,...` must not become a hundred times as large.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Node {
+pub struct Node {
     kind: Kind,
     start: u32,
     end: u32,
@@ -24,7 +24,7 @@ pub(super) struct Node {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub enum Kind {
     Null,
     /// An object that is not there: shown as `null`, but looking into it finds nothing, which is no error.
     NoObject,
@@ -46,7 +46,7 @@ pub(super) enum Kind {
 
 /// A place in a document.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct View<'a> {
+pub struct View<'a> {
     text: &'a [u8],
     nodes: &'a [Node],
     at: usize,
@@ -54,7 +54,7 @@ pub(super) struct View<'a> {
 
 /// Why nothing was found.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Missing {
+pub enum Missing {
     /// The rest of the path that leads nowhere.
     NotFound(String),
     /// The path goes on behind a null.
@@ -63,26 +63,26 @@ pub(super) enum Missing {
 
 impl Document {
     /// Nodes whose text is the body of the request.
-    pub(super) fn of_body(nodes: Vec<Node>) -> Self {
+    pub fn of_body(nodes: Vec<Node>) -> Self {
         Self { text: None, nodes }
     }
 
     /// Nodes with the text they point into.
-    pub(super) fn new(text: Vec<u8>, nodes: Vec<Node>) -> Self {
+    pub fn new(text: Vec<u8>, nodes: Vec<Node>) -> Self {
         Self { text: Some(text), nodes }
     }
 
     /// No object.
-    pub(super) fn none() -> Self {
+    pub fn none() -> Self {
         Self::new(Vec::new(), vec![Node::scalar(Kind::NoObject, 0, 0)])
     }
 
-    pub(super) fn view<'a>(&'a self, body: &'a [u8]) -> View<'a> {
+    pub fn view<'a>(&'a self, body: &'a [u8]) -> View<'a> {
         View { text: self.text.as_deref().unwrap_or(body), nodes: &self.nodes, at: 0 }
     }
 
     /// Puts `value`, whose nodes point into `text`, in the place of what is at `path`.
-    pub(super) fn replace(&mut self, body: &[u8], path: &str, text: &[u8], value: &[Node]) {
+    pub fn replace(&mut self, body: &[u8], path: &str, text: &[u8], value: &[Node]) {
         let Ok(View { at, .. }) = self.view(body).get(path) else { return };
         let own = self.text.get_or_insert_with(|| body.to_vec());
         let moved = own.len();
@@ -99,11 +99,11 @@ impl Document {
 
 impl Node {
     #[expect(clippy::cast_possible_truncation, reason = "json::parse and Builder refuse texts beyond u32")]
-    pub(super) fn scalar(kind: Kind, start: usize, end: usize) -> Self {
+    pub fn scalar(kind: Kind, start: usize, end: usize) -> Self {
         Self { kind, start: start as u32, end: end as u32, count: 1 }
     }
 
-    pub(super) fn kind(self) -> Kind {
+    pub fn kind(self) -> Kind {
         self.kind
     }
 
@@ -120,13 +120,13 @@ impl Node {
 
 /// Says of the container at `open` that all nodes after it are below it.
 #[expect(clippy::cast_possible_truncation, reason = "a node needs a byte of text")]
-pub(super) fn close(nodes: &mut [Node], open: usize) {
+pub fn close(nodes: &mut [Node], open: usize) {
     let count = nodes.len() - open;
     nodes[open].count = count as u32;
 }
 
 impl<'a> View<'a> {
-    pub(super) fn kind(self) -> Kind {
+    pub fn kind(self) -> Kind {
         self.node().kind
     }
 
@@ -135,7 +135,7 @@ impl<'a> View<'a> {
     }
 
     /// The value at `path`. A name that holds dots wins over the objects it could lead through.
-    pub(super) fn get(self, mut path: &str) -> Result<Self, Missing> {
+    pub fn get(self, mut path: &str) -> Result<Self, Missing> {
         let mut view = self;
         loop {
             let (found, rest) = match view.kind() {
@@ -159,7 +159,7 @@ impl<'a> View<'a> {
     }
 
     /// Of equal names the last one counts.
-    pub(super) fn member(self, name: &str) -> Option<Self> {
+    pub fn member(self, name: &str) -> Option<Self> {
         self.members().filter(|(key, _)| key.is(name.as_bytes())).last().map(|(_, value)| value)
     }
 
@@ -171,7 +171,7 @@ impl<'a> View<'a> {
     }
 
     /// Names and values of an object, in the order of the text.
-    pub(super) fn members(self) -> impl Iterator<Item = (Self, Self)> {
+    pub fn members(self) -> impl Iterator<Item = (Self, Self)> {
         let mut children = self.children();
         std::iter::from_fn(move || Some((children.next()?, children.next()?)))
     }
@@ -199,16 +199,16 @@ impl<'a> View<'a> {
     }
 
     /// A scalar as text.
-    pub(super) fn text(self) -> Cow<'a, [u8]> {
+    pub fn text(self) -> Cow<'a, [u8]> {
         match self.kind() {
-            Kind::Json => json::valid_utf8(self.raw()),
+            Kind::Json => utf8::valid(self.raw()),
             Kind::JsonEscaped => Cow::Owned(json::unescape(self.raw())),
             _ => Cow::Borrowed(self.raw()),
         }
     }
 
     /// The value as an argument shows it: text as it is, containers as JSON.
-    pub(super) fn shown(self) -> Cow<'a, [u8]> {
+    pub fn shown(self) -> Cow<'a, [u8]> {
         match self.kind() {
             Kind::Null => Cow::Borrowed(b"<nil>"),
             Kind::NoObject | Kind::List | Kind::Object => Cow::Owned(self.json()),
@@ -217,7 +217,7 @@ impl<'a> View<'a> {
     }
 
     /// Compact JSON, names sorted.
-    pub(super) fn json(self) -> Vec<u8> {
+    pub fn json(self) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.node().count as usize * 16);
         let mut open = Vec::new();
         let mut next = Some(self);
@@ -308,44 +308,44 @@ impl<'a> Iterator for Children<'a> {
 
 /// Writes a document that does not come from JSON, or from several.
 #[derive(Debug, Default)]
-pub(super) struct Builder {
+pub struct Builder {
     text: Vec<u8>,
     nodes: Vec<Node>,
     open: Vec<usize>,
 }
 
 impl Builder {
-    pub(super) fn open(&mut self, kind: Kind) {
+    pub fn open(&mut self, kind: Kind) {
         self.open.push(self.nodes.len());
         self.nodes.push(Node::scalar(kind, 0, 0));
     }
 
-    pub(super) fn close(&mut self) {
+    pub fn close(&mut self) {
         if let Some(open) = self.open.pop() {
             close(&mut self.nodes, open);
         }
     }
 
     /// A text, or the name of what comes next.
-    pub(super) fn text(&mut self, text: &[u8]) {
+    pub fn text(&mut self, text: &[u8]) {
         let start = self.text.len();
         self.text.extend_from_slice(text);
         self.nodes.push(Node::scalar(Kind::Text, start, self.text.len()));
     }
 
     /// `nodes` as they are, which point into `text`.
-    pub(super) fn copy(&mut self, text: &[u8], nodes: &[Node]) {
+    pub fn copy(&mut self, text: &[u8], nodes: &[Node]) {
         let start = self.text.len();
         self.text.extend_from_slice(text);
         self.nodes.extend(nodes.iter().map(|node| node.moved_by(start)));
     }
 
-    pub(super) fn finish(self) -> Document {
+    pub fn finish(self) -> Document {
         Document::new(self.text, self.nodes)
     }
 
     /// An object of texts; of equal names the first one counts.
-    pub(super) fn object<N: AsRef<[u8]>, T: AsRef<[u8]>>(
+    pub fn object<N: AsRef<[u8]>, T: AsRef<[u8]>>(
         pairs: impl IntoIterator<Item = (N, T), IntoIter: DoubleEndedIterator>,
     ) -> Document {
         let mut builder = Self::default();

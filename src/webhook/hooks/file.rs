@@ -5,9 +5,9 @@ use std::path::Path;
 use super::{
     hook::Hook,
     properties::{LoadError, Reader},
-    template::{self, World},
     yaml,
 };
+use crate::webhook::go::template::{self, World};
 
 /// What a hooks file defines, and what is odd about it.
 #[derive(Debug, Default)]
@@ -50,7 +50,7 @@ fn unexpanded(file: &str, parsed: Result<Loaded, LoadError>) -> Result<Loaded, L
 }
 
 /// Parses the text of a hooks file; `file` is how complaints name it.
-pub(super) fn parse(file: &str, text: &str) -> Result<Loaded, LoadError> {
+pub fn parse(file: &str, text: &str) -> Result<Loaded, LoadError> {
     let root =
         yaml::parse(text).map_err(|error| LoadError(format!("{file}:{}: {}", error.line, error.problem)))?;
     let mut reader = Reader::new(file);

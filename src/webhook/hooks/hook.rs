@@ -7,12 +7,12 @@ use std::{
 };
 
 use super::{
-    base64,
     line::Line,
     request::Request,
     rule::{Rule, Verdict},
     source::{Argument, FileArgument},
 };
+use crate::webhook::go::base64;
 
 #[expect(clippy::struct_excessive_bools, reason = "the hooks file has so many")]
 /// One hook of a hooks file. Field order is the order of `docs/hooks.md`.

@@ -10,17 +10,17 @@ pub struct IpRanges(Vec<Result<IpNet, String>>);
 
 impl IpRanges {
     /// Items are separated by white space. A single address is just that: /32, or /128 for IPv6.
-    pub(super) fn parse(text: &str) -> Self {
+    pub fn parse(text: &str) -> Self {
         Self(text.split_whitespace().map(|item| range(item).ok_or_else(|| item.to_owned())).collect())
     }
 
     /// Items that are neither address nor range.
-    pub(super) fn bad_items(&self) -> impl Iterator<Item = &str> {
+    pub fn bad_items(&self) -> impl Iterator<Item = &str> {
         self.0.iter().filter_map(|item| item.as_ref().err().map(String::as_str))
     }
 
     /// Is the client in one of the ranges? `remote_addr` is `ip:port` or `[ip]:port`.
-    pub(super) fn contain_client(&self, remote_addr: &str) -> Result<bool, String> {
+    pub fn contain_client(&self, remote_addr: &str) -> Result<bool, String> {
         let client = client(remote_addr)
             .ok_or_else(|| format!("invalid IP address found in remote address '{remote_addr}'"))?;
         for range in &self.0 {

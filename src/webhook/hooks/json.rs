@@ -1,8 +1,6 @@
 //! JSON as the peer's language reads and writes it: the first value counts and what follows is ignored,
 //! number literals are kept, invalid UTF-8 is replaced, at most 10,000 levels.
 
-use std::borrow::Cow;
-
 use super::document::{Kind, Node, close};
 
 const MAX_DEPTH: usize = 10_000;
@@ -12,11 +10,11 @@ const MAX_NODES: usize = 5_000_000;
 /// What is wrong, in the peer's words: they show in the log.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub(super) struct JsonError(String);
+pub struct JsonError(String);
 
 /// A payload: the first value in `text`, an object, or null, which is no object; a list becomes an object
 /// with the one member `root`. The nodes point into `text`.
-pub(super) fn parse_payload(text: &[u8]) -> Result<Vec<Node>, JsonError> {
+pub fn parse_payload(text: &[u8]) -> Result<Vec<Node>, JsonError> {
     if !starts_list(text) {
         return parse_object(text);
     }
@@ -27,12 +25,12 @@ pub(super) fn parse_payload(text: &[u8]) -> Result<Vec<Node>, JsonError> {
 }
 
 /// Is the first value of `text` a list, if anything?
-pub(super) fn starts_list(text: &[u8]) -> bool {
+pub fn starts_list(text: &[u8]) -> bool {
     text.iter().find(|byte| !matches!(byte, b'\t'..=b'\r' | b' ' | 0x85 | 0xa0)) == Some(&b'[')
 }
 
 /// The first value in `text` if it is an object, or null, which is no object.
-pub(super) fn parse_object(text: &[u8]) -> Result<Vec<Node>, JsonError> {
+pub fn parse_object(text: &[u8]) -> Result<Vec<Node>, JsonError> {
     let nodes = parse(text, &[])?;
     let kind = match nodes[0].kind() {
         Kind::Object => return Ok(nodes),
@@ -46,7 +44,7 @@ pub(super) fn parse_object(text: &[u8]) -> Result<Vec<Node>, JsonError> {
 }
 
 /// The nodes of no object.
-pub(super) fn no_object() -> Vec<Node> {
+pub fn no_object() -> Vec<Node> {
     vec![Node::scalar(Kind::NoObject, 0, 0)]
 }
 
@@ -299,97 +297,5 @@ fn quoted(byte: u8) -> String {
         ..b' ' | 0x7f => format!("'\\x{byte:02x}'"),
         0x80..=0xa0 | 0xad => format!("'\\u{byte:04x}'"),
         _ => format!("'{}'", char::from(byte)),
-    }
-}
-
-/// `raw` with a replacement character for each byte that is not UTF-8.
-pub(super) fn valid_utf8(raw: &[u8]) -> Cow<'_, [u8]> {
-    if std::str::from_utf8(raw).is_ok() {
-        return Cow::Borrowed(raw);
-    }
-    let mut text = Vec::with_capacity(raw.len() + 16);
-    push_valid_utf8(raw, &mut text);
-    Cow::Owned(text)
-}
-
-fn push_valid_utf8(raw: &[u8], text: &mut Vec<u8>) {
-    for chunk in raw.utf8_chunks() {
-        text.extend_from_slice(chunk.valid().as_bytes());
-        chunk.invalid().iter().for_each(|_| text.extend_from_slice("\u{fffd}".as_bytes()));
-    }
-}
-
-/// What stands between the quotes, checked already, without escapes. Half a surrogate pair is replaced.
-pub(super) fn unescape(raw: &[u8]) -> Vec<u8> {
-    let mut text = Vec::with_capacity(raw.len());
-    let mut rest = raw;
-    while let Some(backslash) = rest.iter().position(|b| *b == b'\\') {
-        push_valid_utf8(&rest[..backslash], &mut text);
-        let code = rest[backslash + 1];
-        rest = &rest[backslash + 2..];
-        let c = match code {
-            b'b' => '\u{8}',
-            b'f' => '\u{c}',
-            b'n' => '\n',
-            b'r' => '\r',
-            b't' => '\t',
-            b'u' => {
-                let (c, length) = unicode_escape(rest);
-                rest = &rest[length..];
-                c
-            }
-            other => char::from(other),
-        };
-        text.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
-    }
-    push_valid_utf8(rest, &mut text);
-    text
-}
-
-/// The character of the digits behind `\u`, and how far to go on.
-fn unicode_escape(rest: &[u8]) -> (char, usize) {
-    let unit = |digits: Option<&[u8]>| u16::from_str_radix(std::str::from_utf8(digits?).ok()?, 16).ok();
-    let first = unit(rest.get(..4)).unwrap_or_default();
-    let second = rest.get(4..6).filter(|escape| escape == b"\\u").and_then(|_| unit(rest.get(6..10)));
-    if let Some(Ok(c)) = char::decode_utf16([first]).next() {
-        return (c, 4);
-    }
-    match char::decode_utf16([first, second.unwrap_or_default()]).next() {
-        Some(Ok(c)) => (c, 10),
-        _ => (char::REPLACEMENT_CHARACTER, 4),
-    }
-}
-
-/// Writes `text` as a JSON string that is harmless in HTML, too.
-pub(super) fn quote(text: &[u8], out: &mut Vec<u8>) {
-    out.push(b'"');
-    for chunk in text.utf8_chunks() {
-        let mut rest = chunk.valid();
-        while let Some(at) = rest.find(is_escaped) {
-            out.extend_from_slice(&rest.as_bytes()[..at]);
-            let c = rest[at..].chars().next().unwrap_or_default();
-            escape(c, out);
-            rest = &rest[at + c.len_utf8()..];
-        }
-        out.extend_from_slice(rest.as_bytes());
-        chunk.invalid().iter().for_each(|_| out.extend_from_slice(b"\\ufffd"));
-    }
-    out.push(b'"');
-}
-
-fn is_escaped(c: char) -> bool {
-    matches!(c, '"' | '\\' | '<' | '>' | '&' | '\u{2028}' | '\u{2029}' | ..' ')
-}
-
-fn escape(c: char, out: &mut Vec<u8>) {
-    match c {
-        '"' => out.extend_from_slice(b"\\\""),
-        '\\' => out.extend_from_slice(b"\\\\"),
-        '\n' => out.extend_from_slice(b"\\n"),
-        '\r' => out.extend_from_slice(b"\\r"),
-        '\t' => out.extend_from_slice(b"\\t"),
-        '\u{8}' => out.extend_from_slice(b"\\b"),
-        '\u{c}' => out.extend_from_slice(b"\\f"),
-        c => out.extend_from_slice(format!("\\u{:04x}", u32::from(c)).as_bytes()),
     }
 }

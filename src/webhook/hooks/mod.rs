@@ -1,33 +1,29 @@
 //! The deciding part: what the hooks file says, and what it says about one request.
 //!
-//! Nothing here knows the server, starts a process or, but for [`file`], reads a file. The way through:
-//! [`file::load`] gives hooks; [`request::Request::new`] takes what came off the wire;
-//! [`hook::Hook::decide`] says whether the hook fires; [`hook::Hook::inputs`] what its command is given.
+//! Nothing here knows the server, starts a process or, but for [`load`], reads a file. The way through:
+//! [`load`] gives hooks; [`Request::new`] takes what came off the wire;
+//! [`Hook::decide`] says whether the hook fires; [`Hook::inputs`] what its command is given.
 
-pub mod file;
-pub mod header_name;
-pub mod hook;
-pub mod line;
-pub mod request;
-pub mod rule;
-pub mod source;
-
-pub mod go_regex;
-pub mod ip_range;
-pub mod signature;
-
-mod base64;
 mod document;
-mod form;
+mod file;
+mod hook;
+mod ip_range;
 mod json;
-mod media_type;
-mod multipart;
+mod line;
 mod payload;
 mod properties;
+mod request;
+mod rule;
 mod scalr;
-mod template;
+mod signature;
+mod source;
 mod xml;
 mod yaml;
+
+pub use file::{Loaded, load};
+pub use hook::{Decision, Hook, Inputs, Outcome};
+pub use line::Line;
+pub use request::Request;
 
 #[cfg(test)]
 mod tests;

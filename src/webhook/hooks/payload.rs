@@ -4,18 +4,17 @@ use std::{borrow::Cow, collections::HashSet};
 
 use super::{
     document::{Builder, Document, Kind, Missing, View},
-    form, json,
+    json,
     line::Line,
-    multipart,
     request::Request,
     source::{Argument, Source, SourceError},
     xml,
 };
-use crate::webhook::go_quote::quote;
+use crate::webhook::go::{multipart, strconv::quote, url};
 
 /// What a body is parsed as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Format {
+pub enum Format {
     Json,
     Form,
     Xml,
@@ -25,7 +24,7 @@ pub(super) enum Format {
 
 impl Format {
     /// The first of these that is found in the content type, capitals counting.
-    pub(super) fn of(content_type: &str) -> Self {
+    pub fn of(content_type: &str) -> Self {
         if content_type.contains("json") {
             Self::Json
         } else if content_type.contains("x-www-form-urlencoded") {
@@ -42,20 +41,20 @@ impl Format {
 
 /// What became of a request's parts.
 #[derive(Debug)]
-pub(super) struct Parsed {
+pub struct Parsed {
     payload: Document,
     /// As objects, if `parse-parameters-as-json` names anything.
     headers: Document,
     query: Document,
     /// What went wrong, and what was found in a multipart body.
-    pub(super) lines: Vec<Line>,
+    pub lines: Vec<Line>,
     /// The request is to be answered with 500.
-    pub(super) multipart_is_broken: bool,
+    pub multipart_is_broken: bool,
 }
 
 /// Parses the body of `request`, then its parameters as JSON. What cannot be parsed is a line, and the
 /// payload is no object.
-pub(super) fn parse(request: &Request) -> Parsed {
+pub fn parse(request: &Request) -> Parsed {
     let mut parsed = Parsed {
         payload: Document::none(),
         headers: Document::none(),
@@ -100,8 +99,7 @@ fn json_problem(text: &[u8], error: &json::JsonError) -> String {
 
 /// The fields, or the JSON in the one that the hook names as `payload-form-field`.
 fn form_payload(request: &Request) -> Result<Document, String> {
-    let fields =
-        form::fields(&request.body).map_err(|error| format!("error parsing form payload {error}"))?;
+    let fields = url::fields(&request.body).map_err(|error| format!("error parsing form payload {error}"))?;
     let field = request.form_field.as_bytes();
     if !field.is_empty()
         && let Some((_, text)) = fields.iter().find(|(name, _)| **name == *field)
@@ -151,13 +149,13 @@ fn multipart_payload(request: &Request, lines: &mut Vec<Line>) -> Result<Documen
 }
 
 /// The headers as an object; of repeated ones the first value.
-pub(super) fn headers(request: &Request) -> Document {
+pub fn headers(request: &Request) -> Document {
     Builder::object(request.headers.iter().map(|(name, value)| (name, value)))
 }
 
 /// The query as an object; of repeated parameters the first value.
-pub(super) fn query(request: &Request) -> Document {
-    Builder::object(form::good_pairs(request.raw_query.as_bytes()).collect::<Vec<_>>())
+pub fn query(request: &Request) -> Document {
+    Builder::object(url::good_pairs(request.raw_query.as_bytes()).collect::<Vec<_>>())
 }
 
 impl Parsed {
@@ -194,27 +192,27 @@ impl Parsed {
         }
     }
 
-    pub(super) fn payload<'p>(&'p self, body: &'p [u8], path: &str) -> Result<Cow<'p, [u8]>, SourceError> {
+    pub fn payload<'p>(&'p self, body: &'p [u8], path: &str) -> Result<Cow<'p, [u8]>, SourceError> {
         value(self.payload.view(body), path)
     }
 
-    pub(super) fn header(&self, name: &str) -> Result<Cow<'_, [u8]>, SourceError> {
+    pub fn header(&self, name: &str) -> Result<Cow<'_, [u8]>, SourceError> {
         value(self.headers.view(&[]), name)
     }
 
-    pub(super) fn query(&self, name: &str) -> Result<Cow<'_, [u8]>, SourceError> {
+    pub fn query(&self, name: &str) -> Result<Cow<'_, [u8]>, SourceError> {
         value(self.query.view(&[]), name)
     }
 
-    pub(super) fn entire_payload(&self, body: &[u8]) -> Vec<u8> {
+    pub fn entire_payload(&self, body: &[u8]) -> Vec<u8> {
         self.payload.view(body).json()
     }
 
-    pub(super) fn entire_headers(&self) -> Vec<u8> {
+    pub fn entire_headers(&self) -> Vec<u8> {
         self.headers.view(&[]).json()
     }
 
-    pub(super) fn entire_query(&self) -> Vec<u8> {
+    pub fn entire_query(&self) -> Vec<u8> {
         self.query.view(&[]).json()
     }
 }

@@ -6,7 +6,6 @@
 use std::time::Duration;
 
 use super::{
-    go_regex::Pattern,
     hook::Hook,
     ip_range::IpRanges,
     rule::{Match, Rule},
@@ -14,10 +13,13 @@ use super::{
     source::{Argument, FileArgument, Source},
     yaml::{Node, Value, scalar_text},
 };
-use crate::timeout::{NoTimeout, Timeout};
+use crate::{
+    timeout::{NoTimeout, Timeout},
+    webhook::go::regexp::Pattern,
+};
 
 /// The names of all properties of a hook.
-pub(super) const HOOK: &[&str] = &[
+pub const HOOK: &[&str] = &[
     "id",
     "execute-command",
     "command-working-directory",
@@ -51,10 +53,10 @@ const MATCH: &[&str] = &["type", "parameter", "value", "regex", "secret", "ip-ra
 const HEADER: &[&str] = &["name", "value"];
 
 /// Reads one file's tree.
-pub(super) struct Reader<'f> {
+pub struct Reader<'f> {
     /// How the file is named in complaints.
-    pub(super) file: &'f str,
-    pub(super) warnings: Vec<String>,
+    pub file: &'f str,
+    pub warnings: Vec<String>,
     /// Which hook we are in.
     hook: String,
 }
@@ -67,12 +69,12 @@ pub struct LoadError(pub String);
 type Read<T> = Result<T, LoadError>;
 
 impl<'f> Reader<'f> {
-    pub(super) fn new(file: &'f str) -> Self {
+    pub fn new(file: &'f str) -> Self {
         Self { file, warnings: Vec::new(), hook: String::new() }
     }
 
     /// The hooks of a file: a list, or nothing.
-    pub(super) fn hooks(&mut self, root: &Node) -> Read<Vec<Hook>> {
+    pub fn hooks(&mut self, root: &Node) -> Read<Vec<Hook>> {
         let items = match &root.value {
             Value::Null => &[][..],
             Value::List(items) => items,

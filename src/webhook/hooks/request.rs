@@ -25,9 +25,9 @@ pub struct Request {
     /// `incoming-payload-content-type`.
     content_type: String,
     /// `payload-form-field`.
-    pub(super) form_field: String,
+    pub form_field: String,
     /// `parse-parameters-as-json`.
-    pub(super) parse_as_json: Vec<Argument>,
+    pub parse_as_json: Vec<Argument>,
     parsed: OnceLock<Parsed>,
 }
 
@@ -55,38 +55,40 @@ impl Request {
     }
 
     /// The first value of the header with this name in canonical form.
-    pub(super) fn header(&self, name: &str) -> Option<&[u8]> {
+    pub fn header(&self, name: &str) -> Option<&[u8]> {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_slice())
     }
 
     /// What the body is taken for: the hook's word, else the header.
-    pub(super) fn content_type(&self) -> String {
+    pub fn content_type(&self) -> String {
         if self.content_type.is_empty() { self.real_content_type() } else { self.content_type.clone() }
     }
 
-    pub(super) fn real_content_type(&self) -> String {
+    /// The `Content-Type` that came.
+    pub fn real_content_type(&self) -> String {
         String::from_utf8_lossy(self.header("Content-Type").unwrap_or_default()).into_owned()
     }
 
-    pub(super) fn is_multipart(&self) -> bool {
+    /// Is the body a multipart form?
+    pub fn is_multipart(&self) -> bool {
         Format::of(&self.content_type()) == Format::Multipart
     }
 
     /// Must the body be parsed before the rules are looked at, because they see what is made of it, or
     /// because it costs nothing?
-    pub(super) fn must_be_parsed_first(&self) -> bool {
+    pub fn must_be_parsed_first(&self) -> bool {
         !self.parse_as_json.is_empty()
             || self.body.is_empty()
             || matches!(Format::of(&self.content_type()), Format::Multipart | Format::Unknown)
     }
 
     /// Payload and parameters, parsed at the first call.
-    pub(super) fn parsed(&self) -> &Parsed {
+    pub fn parsed(&self) -> &Parsed {
         self.parsed.get_or_init(|| payload::parse(self))
     }
 
     /// The same, if it has been asked for.
-    pub(super) fn parsed_so_far(&self) -> Option<&Parsed> {
+    pub fn parsed_so_far(&self) -> Option<&Parsed> {
         self.parsed.get()
     }
 }

@@ -5,7 +5,6 @@ use std::time::SystemTime;
 use subtle::ConstantTimeEq;
 
 use super::{
-    go_regex::Pattern,
     ip_range::IpRanges,
     line::Line,
     request::Request,
@@ -13,6 +12,7 @@ use super::{
     signature::{Algorithm, Secret, SignatureError},
     source::{Argument, SourceError},
 };
+use crate::webhook::go::regexp::Pattern;
 
 /// A `trigger-rule`.
 #[derive(Debug, Clone, PartialEq)]
@@ -83,7 +83,7 @@ pub struct Verdict {
 
 impl Verdict {
     /// What no rule says.
-    pub(super) fn fires() -> Self {
+    pub fn fires() -> Self {
         Self { fires: Ok(true), not_found: None, unsigned: false, lines: Vec::new() }
     }
 }
@@ -130,7 +130,7 @@ type Answer = (bool, Option<RuleError>);
 
 impl Rule {
     /// Does it hold a signature that anybody could make?
-    pub(super) fn has_empty_secret(&self) -> bool {
+    pub fn has_empty_secret(&self) -> bool {
         match self {
             Self::And(rules) | Self::Or(rules) => rules.iter().any(Self::has_empty_secret),
             Self::Not(rule) => rule.has_empty_secret(),

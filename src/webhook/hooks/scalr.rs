@@ -13,7 +13,7 @@ use super::{
 const MAX_AGE: i64 = 300;
 
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum ScalrError {
+pub enum ScalrError {
     #[error(transparent)]
     Signature(#[from] SignatureError),
     #[error("parsing time {0:?} as \"Mon 02 Jan 2006 15:04:05 MST\": it is not of that form")]
@@ -21,7 +21,7 @@ pub(super) enum ScalrError {
 }
 
 /// Does the request carry a right signature? Without the two headers it carries none.
-pub(super) fn check(secret: &Secret, request: &Request, now: SystemTime) -> Result<bool, ScalrError> {
+pub fn check(secret: &Secret, request: &Request, now: SystemTime) -> Result<bool, ScalrError> {
     let (Some(signature), Some(date)) = (request.header("X-Signature"), request.header("Date")) else {
         return Ok(false);
     };

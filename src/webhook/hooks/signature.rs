@@ -43,7 +43,7 @@ pub enum Algorithm {
 
 /// Why no signature was right. Only what the client sent is quoted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum SignatureError {
+pub enum SignatureError {
     #[error("signature validation {0} can not be empty")]
     NoSecret(&'static str),
     #[error("invalid payload signatures [{0}]")]
@@ -64,7 +64,7 @@ impl Algorithm {
     }
 
     /// The peer's words about the old names of these rules, its colon included.
-    pub(super) fn deprecation(self) -> &'static str {
+    pub fn deprecation(self) -> &'static str {
         match self {
             Self::Sha1 => "warn: use of deprecated option payload-hash-sha1; use payload-hmac-sha1 instead",
             Self::Sha256 => {
@@ -77,7 +77,7 @@ impl Algorithm {
     }
 
     /// Is any of the signatures in `claimed` the HMAC of `body`?
-    pub(super) fn check(self, secret: &Secret, body: &[u8], claimed: &[u8]) -> Result<(), SignatureError> {
+    pub fn check(self, secret: &Secret, body: &[u8], claimed: &[u8]) -> Result<(), SignatureError> {
         if secret.is_empty() {
             return Err(SignatureError::NoSecret("secret"));
         }
@@ -114,7 +114,7 @@ impl Algorithm {
 }
 
 /// `scalr-signature`: a plain HMAC-SHA1 of the parts.
-pub(super) fn check_sha1(secret: &Secret, parts: &[&[u8]], claimed: &[u8]) -> Result<(), SignatureError> {
+pub fn check_sha1(secret: &Secret, parts: &[&[u8]], claimed: &[u8]) -> Result<(), SignatureError> {
     if secret.is_empty() {
         return Err(SignatureError::NoSecret("signing key"));
     }

@@ -3,11 +3,10 @@
 use std::{borrow::Cow, fmt, sync::OnceLock};
 
 use super::{
-    form, header_name,
     payload::{self, Parsed},
     request::Request,
 };
-use crate::webhook::go_quote::quote;
+use crate::webhook::go::{strconv::quote, textproto, url};
 
 /// What `source` and `name` of an argument object say together.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,9 +67,9 @@ pub enum SourceError {
 
 impl Source {
     /// `source` and `name` as the hooks file has them.
-    pub(super) fn new(source: &str, name: &str) -> Self {
+    pub fn new(source: &str, name: &str) -> Self {
         match source {
-            "header" => Self::Header(header_name::canonical(name)),
+            "header" => Self::Header(textproto::canonical(name)),
             "url" | "query" => Self::Query(name.to_owned()),
             "payload" => Self::Payload(name.to_owned()),
             "raw-request-body" => Self::RawBody,
@@ -91,7 +90,7 @@ impl Argument {
     }
 
     /// The same, with what was parsed so far.
-    pub(super) fn resolve_with<'r>(
+    pub fn resolve_with<'r>(
         &'r self,
         request: &'r Request,
         parsed: impl FnOnce() -> &'r Parsed,
@@ -106,7 +105,7 @@ impl Argument {
             Source::Query(name) if replaced => parsed().query(name),
             Source::Query(name) => {
                 let value = |name: &str| {
-                    let mut pairs = form::good_pairs(request.raw_query.as_bytes());
+                    let mut pairs = url::good_pairs(request.raw_query.as_bytes());
                     pairs.find(|(known, _)| **known == *name.as_bytes()).map(|(_, value)| value)
                 };
                 value(name).ok_or_else(|| not_found(name, |first| value(first).is_some()))
@@ -151,7 +150,7 @@ pub struct FileArgument {
 }
 
 impl FileArgument {
-    pub(super) fn new(argument: Argument) -> Self {
+    pub fn new(argument: Argument) -> Self {
         Self { argument, announced: OnceLock::new() }
     }
 
@@ -164,7 +163,7 @@ impl FileArgument {
     }
 
     /// True once, if there is no `envname`: the peer says so at the first use.
-    pub(super) fn must_be_announced(&self) -> bool {
+    pub fn must_be_announced(&self) -> bool {
         self.argument.envname.is_empty() && self.announced.set(()).is_ok()
     }
 }

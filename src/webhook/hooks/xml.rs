@@ -14,7 +14,7 @@ use super::document::{Builder, Document, Kind};
 const MAX_ELEMENTS: usize = 200_000;
 
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum XmlError {
+pub enum XmlError {
     /// There is no element.
     #[error("EOF")]
     Empty,
@@ -31,7 +31,7 @@ fn not_well_formed(error: impl Display) -> XmlError {
 }
 
 /// The first element in `body`; what follows it is not looked at.
-pub(super) fn parse(body: &[u8]) -> Result<Document, XmlError> {
+pub fn parse(body: &[u8]) -> Result<Document, XmlError> {
     let chunk = body.utf8_chunks().next();
     let (text, cut) = chunk.map_or(("", false), |chunk| (chunk.valid(), !chunk.invalid().is_empty()));
     let mut reader = Reader::from_str(text);

@@ -7,7 +7,7 @@ use std::{borrow::Cow, collections::HashMap, panic::catch_unwind};
 
 use libyaml_safer::{Event, EventData, Parser, ScalarStyle};
 
-use super::base64;
+use crate::webhook::go::base64;
 
 /// Deeper nesting is refused: the tree is walked and dropped by recursion.
 const MAX_DEPTH: usize = 200;
@@ -16,13 +16,13 @@ const MAX_EXPANSION: usize = 32 << 20;
 
 /// A value and the line (from 1) on which it starts.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Node {
-    pub(super) line: u64,
-    pub(super) value: Value,
+pub struct Node {
+    pub line: u64,
+    pub value: Value,
 }
 
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Value {
+pub enum Value {
     Null,
     Bool(bool),
     Integer(i128),
@@ -36,14 +36,14 @@ pub(super) enum Value {
 /// The line, and what is wrong there.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {problem}")]
-pub(super) struct YamlError {
-    pub(super) line: u64,
-    pub(super) problem: String,
+pub struct YamlError {
+    pub line: u64,
+    pub problem: String,
 }
 
 impl Value {
     /// What it is, in words for a person.
-    pub(super) fn kind(&self) -> &'static str {
+    pub fn kind(&self) -> &'static str {
         match self {
             Self::Null => "null",
             Self::Bool(_) => "a boolean",
@@ -56,7 +56,7 @@ impl Value {
 }
 
 /// The first document in `text`; an empty one is null.
-pub(super) fn parse(text: &str) -> Result<Node, YamlError> {
+pub fn parse(text: &str) -> Result<Node, YamlError> {
     let mut text = with_leading_tabs_as_spaces(text.strip_prefix('\u{feff}').unwrap_or(text));
     loop {
         // The parser gives up on some of what it does not know (a tag in front of a comma) by a panic.
@@ -335,7 +335,7 @@ fn integer(text: &str) -> Option<i128> {
 }
 
 /// A scalar as text: what a text property makes of a number or a boolean.
-pub(super) fn scalar_text(value: Value) -> String {
+pub fn scalar_text(value: Value) -> String {
     match value {
         Value::Text(text) => text,
         Value::Bool(bool) => bool.to_string(),

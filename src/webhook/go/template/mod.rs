@@ -1,40 +1,21 @@
-//! Hooks files as templates: the part of Go's text/template that hooks files use.
+//! text/template: the part of it that hooks files use.
 //!
 //! Actions between `{{` and `}}`: function calls, pipelines, parentheses, literals, `if`, comments. Anything
 //! else is an error that names it and its line.
 
+mod error;
 mod functions;
 mod lexer;
 mod parser;
 
-use functions::Value;
+use error::{Expand, TemplateError, error};
+pub use functions::World;
+use functions::{Function, Value};
 use lexer::Lexer;
 use parser::{Command, Node, Operand, Pipeline};
 
-/// What a template may look at.
-pub(super) struct World<'w> {
-    /// The value of an environment variable.
-    pub(super) environment: &'w dyn Fn(&str) -> Option<String>,
-    /// The contents of a file that can be read.
-    pub(super) file: &'w dyn Fn(&str) -> Option<String>,
-}
-
-/// The line, from 1, and what is wrong there.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{line}: template: {problem}")]
-pub(super) struct TemplateError {
-    pub(super) line: usize,
-    pub(super) problem: String,
-}
-
-type Expand<T> = Result<T, TemplateError>;
-
-fn error<T>(line: usize, problem: impl Into<String>) -> Expand<T> {
-    Err(TemplateError { line, problem: problem.into() })
-}
-
 /// `text` with its actions carried out.
-pub(super) fn expand(text: &str, world: &World<'_>) -> Expand<String> {
+pub fn expand(text: &str, world: &World<'_>) -> Expand<String> {
     let nodes = parser::parse(Lexer::new(text))?;
     let mut expanded = String::with_capacity(text.len());
     world.write(&nodes, &mut expanded)?;
@@ -99,7 +80,7 @@ impl World<'_> {
         }
     }
 
-    fn call(&self, function: functions::Function, values: Vec<Value>, line: usize) -> Expand<Value> {
+    fn call(&self, function: Function, values: Vec<Value>, line: usize) -> Expand<Value> {
         function.call(values, self).map_err(|problem| TemplateError { line, problem })
     }
 }

@@ -1,15 +1,16 @@
-//! Regular expressions in the peer's dialect, RE2's, on top of the regex crate.
+//! regexp: Go's dialect, which is RE2's, on top of the regex crate.
 //!
 //! The crate reads a dialect of its own: `\d` is Unicode there and ASCII here, `[a&&b]` an intersection
 //! there and three characters here. So each pattern is written anew in the crate's words.
 
 mod class;
 mod escape;
+mod input;
 mod translate;
 
 use regex::bytes::{Regex, RegexBuilder};
 
-use super::json;
+use super::utf8;
 
 /// What a compiled pattern may take, in bytes: enough for `[\pL\pN_]{1,255}`.
 const SIZE_LIMIT: usize = 16 << 20;
@@ -29,20 +30,20 @@ impl PartialEq for Pattern {
 
 impl Pattern {
     /// Compiles `text`, once.
-    pub(super) fn new(text: String) -> Self {
+    pub fn new(text: String) -> Self {
         let regex = compile(&text).map_err(|problem| format!("error parsing regexp: {problem}"));
         Self { text, regex }
     }
 
     /// Why it cannot be read.
-    pub(super) fn problem(&self) -> Option<&str> {
+    pub fn problem(&self) -> Option<&str> {
         self.regex.as_ref().err().map(String::as_str)
     }
 
     /// Is it found anywhere in `text`?
-    pub(super) fn is_match(&self, text: &[u8]) -> Result<bool, String> {
+    pub fn is_match(&self, text: &[u8]) -> Result<bool, String> {
         let regex = self.regex.as_ref().map_err(Clone::clone)?;
-        Ok(regex.is_match(&json::valid_utf8(text)))
+        Ok(regex.is_match(&utf8::valid(text)))
     }
 }
 

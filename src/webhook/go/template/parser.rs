@@ -1,7 +1,7 @@
 //! The pieces of a template as a tree.
 
 use super::{
-    Expand, error,
+    error::{Expand, error},
     functions::{Function, Value},
     lexer::{Lexer, Token},
 };
@@ -10,33 +10,33 @@ use super::{
 const MAX_DEPTH: usize = 100;
 
 #[derive(Debug)]
-pub(super) enum Node {
+pub enum Node {
     Text(String),
     Value(Pipeline),
     If { branches: Vec<(Pipeline, Vec<Node>)>, otherwise: Vec<Node> },
 }
 
 #[derive(Debug)]
-pub(super) struct Pipeline {
-    pub(super) line: usize,
-    pub(super) commands: Vec<Command>,
+pub struct Pipeline {
+    pub line: usize,
+    pub commands: Vec<Command>,
 }
 
 #[derive(Debug)]
-pub(super) enum Command {
+pub enum Command {
     Value(Operand),
     Call { function: Function, arguments: Vec<Operand> },
 }
 
 #[derive(Debug)]
-pub(super) enum Operand {
+pub enum Operand {
     Literal(Value),
     Pipeline(Pipeline),
     /// A function without arguments of its own.
     Function(Function),
 }
 
-pub(super) fn parse(lexer: Lexer<'_>) -> Expand<Vec<Node>> {
+pub fn parse(lexer: Lexer<'_>) -> Expand<Vec<Node>> {
     let mut parser = Parser { lexer, depth: 0 };
     match parser.nodes()? {
         (nodes, End::OfText) => Ok(nodes),

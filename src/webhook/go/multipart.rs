@@ -1,29 +1,28 @@
-//! `multipart/form-data` bodies, which are in memory already: parts are slices of the body.
+//! mime/multipart: `multipart/form-data` bodies, which are in memory already: parts are slices of the body.
 //!
-//! What counts as a part, and what as broken, is what it is for the peer: lines may end in a bare line feed
-//! if the first boundary's does, and a part without a proper name is skipped.
+//! Lines may end in a bare line feed if the first boundary's does, and a part without a proper name is skipped.
 
 use std::borrow::Cow;
 
-use super::media_type::MediaType;
+use super::mime::MediaType;
 
 /// More parts than this are refused, as the peer does.
 const MAX_PARTS: usize = 1000;
 
 /// A part with a name.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Part<'b> {
-    pub(super) name: String,
+pub struct Part<'b> {
+    pub name: String,
     /// It has a file name, so it is a file and not a value.
-    pub(super) is_file: bool,
+    pub is_file: bool,
     /// Its content type is `application/json`, without parameters.
-    pub(super) is_json: bool,
-    pub(super) content: Cow<'b, [u8]>,
+    pub is_json: bool,
+    pub content: Cow<'b, [u8]>,
 }
 
 /// Why a body is broken, in the peer's words: they show in the log.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum MultipartError {
+pub enum MultipartError {
     #[error("request Content-Type isn't multipart/form-data")]
     ContentType,
     #[error("no multipart boundary param in Content-Type")]
@@ -43,7 +42,7 @@ pub(super) enum MultipartError {
 }
 
 /// The named parts of `body`, in order. `content_type` is the request's own header.
-pub(super) fn parse<'b>(content_type: &str, body: &'b [u8]) -> Result<Vec<Part<'b>>, MultipartError> {
+pub fn parse<'b>(content_type: &str, body: &'b [u8]) -> Result<Vec<Part<'b>>, MultipartError> {
     let media = MediaType::parse(content_type).map_err(|_| MultipartError::ContentType)?;
     if media.name != "multipart/form-data" {
         return Err(MultipartError::ContentType);

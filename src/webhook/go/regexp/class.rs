@@ -2,7 +2,7 @@
 
 use super::{
     escape::{self, literal},
-    translate::Input,
+    input::Input,
 };
 
 const POSIX: &[&str] = &[
@@ -11,7 +11,7 @@ const POSIX: &[&str] = &[
 ];
 
 /// A class; the input stands on its bracket. `[`, `&&`, `--` and `~~` mean nothing in it.
-pub(super) fn translate(input: &mut Input<'_>) -> Result<String, String> {
+pub fn translate(input: &mut Input<'_>) -> Result<String, String> {
     let all = input.rest();
     input.next();
     let mut class = "[".to_owned();

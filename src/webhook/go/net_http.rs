@@ -1,7 +1,7 @@
-//! What an answer without a Content-Type is, told from its first bytes as Go's server (and a browser) does.
+//! net/http: what an answer without a Content-Type is, told from its first bytes, as a browser does too.
 
 /// The Content-Type of `body`.
-pub(super) fn content_type(body: &[u8]) -> &'static str {
+pub fn content_type(body: &[u8]) -> &'static str {
     let head = &body[..body.len().min(512)];
     // Rust's ASCII whitespace is the standard's: tab, line feed, form feed, carriage return, space.
     let text = head.trim_ascii_start();

@@ -1,4 +1,4 @@
-//! Header names in canonical form.
+//! net/textproto: header names in canonical form.
 
 /// `x-hub-SIGNATURE` as `X-Hub-Signature`; what is no header name stays as it is.
 pub fn canonical(name: &str) -> String {

@@ -1,16 +1,16 @@
-//! `a=b&c=d`: query strings and form bodies.
+//! net/url: query strings and form bodies (`a=b&c=d`), and paths.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt::Write};
 
 /// A body with more fields than this is refused: each costs a multiple of its text.
 const MAX_FIELDS: usize = 10_000;
 
 /// A name and its value, decoded.
-pub(super) type Pair<'t> = (Cow<'t, [u8]>, Cow<'t, [u8]>);
+pub type Pair<'t> = (Cow<'t, [u8]>, Cow<'t, [u8]>);
 
 /// Why a form cannot be read, in the peer's words: they show in the log.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum FormError {
+pub enum FormError {
     #[error("invalid semicolon separator in query")]
     Semicolon,
     #[error("invalid URL escape {0:?}")]
@@ -20,7 +20,7 @@ pub(super) enum FormError {
 }
 
 /// The fields of a body: all can be decoded, or none counts.
-pub(super) fn fields(body: &[u8]) -> Result<Vec<Pair<'_>>, FormError> {
+pub fn fields(body: &[u8]) -> Result<Vec<Pair<'_>>, FormError> {
     // Of several faults the peer names this one.
     if body.contains(&b';') {
         return Err(FormError::Semicolon);
@@ -42,7 +42,7 @@ fn pairs(text: &[u8]) -> impl Iterator<Item = Result<Pair<'_>, FormError>> {
 }
 
 /// The pairs that can be read, in order.
-pub(super) fn good_pairs(text: &[u8]) -> impl Iterator<Item = Pair<'_>> {
+pub fn good_pairs(text: &[u8]) -> impl Iterator<Item = Pair<'_>> {
     pairs(text).filter_map(Result::ok)
 }
 
@@ -69,6 +69,57 @@ fn decode(text: &[u8]) -> Result<Cow<'_, [u8]>, FormError> {
         }
     }
     Ok(Cow::Owned(decoded))
+}
+
+pub fn escapes_are_sound(path: &str) -> bool {
+    let after_percent = path.split('%').skip(1);
+    after_percent.into_iter().all(|rest| {
+        let rest = rest.as_bytes();
+        rest.len() >= 2 && rest[0].is_ascii_hexdigit() && rest[1].is_ascii_hexdigit()
+    })
+}
+
+/// `path` without empty, `.` and `..` segments, if it has any; a slash at its end stays.
+pub fn clean_path(path: &[u8]) -> Option<Vec<u8>> {
+    let segments = || path.strip_prefix(b"/").unwrap_or(path).split(|byte| *byte == b'/');
+    let last = segments().count() - 1;
+    let odd = |(at, segment): (usize, &[u8])| {
+        segment == b"." || segment == b".." || (segment.is_empty() && at != last)
+    };
+    if path.starts_with(b"/") && !segments().enumerate().any(odd) {
+        return None;
+    }
+    let mut kept: Vec<&[u8]> = Vec::new();
+    for segment in segments() {
+        match segment {
+            b"" | b"." => {}
+            b".." => drop(kept.pop()),
+            _ => kept.push(segment),
+        }
+    }
+    let mut clean = vec![b'/'];
+    clean.extend(kept.join(&b'/'));
+    if path.ends_with(b"/") && clean.len() > 1 {
+        clean.push(b'/');
+    }
+    Some(clean)
+}
+
+/// A path as Go encodes it.
+pub fn encode_path(path: &[u8]) -> String {
+    let mut encoded = String::with_capacity(path.len());
+    for byte in path {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' => encoded.push(char::from(*byte)),
+            b'-' | b'_' | b'.' | b'~' | b'$' | b'&' | b'+' | b',' | b'/' | b':' | b';' | b'=' | b'@' => {
+                encoded.push(char::from(*byte));
+            }
+            _ => {
+                let _ = write!(encoded, "%{byte:02X}");
+            }
+        }
+    }
+    encoded
 }
 
 #[cfg(test)]

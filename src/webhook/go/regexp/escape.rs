@@ -2,10 +2,10 @@
 
 use regex::Regex;
 
-use super::translate::Input;
+use super::input::Input;
 
 /// ASCII, as the items of a class; white space without the vertical tab.
-pub(super) fn perl_class(letter: char) -> Option<&'static str> {
+pub fn perl_class(letter: char) -> Option<&'static str> {
     Some(match letter.to_ascii_lowercase() {
         'd' => "0-9",
         's' => r"\t\n\f\r ",
@@ -15,7 +15,7 @@ pub(super) fn perl_class(letter: char) -> Option<&'static str> {
 }
 
 /// An escape outside of a class; the input stands on the backslash.
-pub(super) fn translate(input: &mut Input<'_>) -> Result<String, String> {
+pub fn translate(input: &mut Input<'_>) -> Result<String, String> {
     if let Some(class) = class(input)? {
         return Ok(class);
     }
@@ -29,7 +29,7 @@ pub(super) fn translate(input: &mut Input<'_>) -> Result<String, String> {
 }
 
 /// `\d`, `\pL` and the like, as a class; none if the escape stands for a character.
-pub(super) fn class(input: &mut Input<'_>) -> Result<Option<String>, String> {
+pub fn class(input: &mut Input<'_>) -> Result<Option<String>, String> {
     let letter = input.rest().chars().nth(1).unwrap_or_default();
     if let Some(items) = perl_class(letter) {
         input.next();
@@ -89,7 +89,7 @@ const CATEGORIES: &[&str] = &[
 ];
 
 /// An escape that stands for one character; the input stands on the backslash.
-pub(super) fn character(input: &mut Input<'_>) -> Result<char, String> {
+pub fn character(input: &mut Input<'_>) -> Result<char, String> {
     let start = input.position();
     input.next();
     let Some(c) = input.next() else {
@@ -142,6 +142,6 @@ fn hex(input: &mut Input<'_>) -> Option<u32> {
 }
 
 /// A character that means itself, inside of a class or outside.
-pub(super) fn literal(c: char) -> String {
+pub fn literal(c: char) -> String {
     format!(r"\x{{{:X}}}", u32::from(c))
 }

@@ -1,4 +1,4 @@
-//! Base64 as the peer reads it: as far as it is base64.
+//! encoding/base64: text is read as far as it is base64.
 
 use base64::{
     DecodeError, DecodeSliceError, Engine,
@@ -12,11 +12,11 @@ const ENGINE: GeneralPurpose =
 /// The place, counted in bytes of the text, where it is no longer base64.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("illegal base64 data at input byte {0}")]
-pub(super) struct Base64Error(usize);
+pub struct Base64Error(usize);
 
 /// The bytes of `text`, which is in groups of four with padding; line ends are skipped. At an error: those of
 /// the groups before it.
-pub(super) fn decode(text: &[u8]) -> (Vec<u8>, Option<Base64Error>) {
+pub fn decode(text: &[u8]) -> (Vec<u8>, Option<Base64Error>) {
     let mut symbols =
         text.iter().copied().enumerate().filter(|(_, byte)| !matches!(byte, b'\r' | b'\n')).peekable();
     let mut bytes = Vec::with_capacity(text.len() / 4 * 3);

@@ -1,59 +1,13 @@
 //! One pattern, from RE2's dialect into the crate's.
 
-use std::{fmt::Write, iter::Peekable, str::CharIndices};
+use std::fmt::Write;
 
-use super::{class, escape};
+use super::{class, escape, input::Input};
 
 /// Deeper groups are an error.
-pub(super) const MAX_DEPTH: u32 = 500;
+pub const MAX_DEPTH: u32 = 500;
 /// The most that `{n,m}` may ask for, nested ones multiplied.
 const MAX_REPEAT: u32 = 1000;
-
-/// The pattern and where we are in it.
-pub(super) struct Input<'p> {
-    pattern: &'p str,
-    chars: Peekable<CharIndices<'p>>,
-}
-
-impl<'p> Input<'p> {
-    fn new(pattern: &'p str) -> Self {
-        Self { pattern, chars: pattern.char_indices().peekable() }
-    }
-
-    pub(super) fn position(&mut self) -> usize {
-        self.chars.peek().map_or(self.pattern.len(), |(at, _)| *at)
-    }
-
-    pub(super) fn rest(&mut self) -> &'p str {
-        let at = self.position();
-        &self.pattern[at..]
-    }
-
-    /// The text from `start` up to here.
-    pub(super) fn since(&mut self, start: usize) -> &'p str {
-        let end = self.position();
-        &self.pattern[start..end]
-    }
-
-    pub(super) fn next(&mut self) -> Option<char> {
-        self.chars.next().map(|(_, c)| c)
-    }
-
-    pub(super) fn peek(&mut self) -> Option<char> {
-        self.chars.peek().map(|(_, c)| *c)
-    }
-
-    /// Takes `text` if it comes next.
-    pub(super) fn take(&mut self, text: &str) -> bool {
-        let found = self.rest().starts_with(text);
-        if found {
-            for _ in text.chars() {
-                self.next();
-            }
-        }
-        found
-    }
-}
 
 /// An open group.
 struct Group {
@@ -70,7 +24,7 @@ impl Group {
 }
 
 /// `pattern` in the crate's dialect, or what is wrong with it in RE2's.
-pub(super) fn translate(pattern: &str) -> Result<String, String> {
+pub fn translate(pattern: &str) -> Result<String, String> {
     let mut translation = Translation {
         input: Input::new(pattern),
         out: String::new(),

@@ -2,12 +2,19 @@
 
 use std::fmt::{self, Write};
 
-use super::World;
-use crate::webhook::go_quote::quote;
+use crate::webhook::go::strconv::quote;
+
+/// What a template may look at.
+pub struct World<'w> {
+    /// The value of an environment variable.
+    pub environment: &'w dyn Fn(&str) -> Option<String>,
+    /// The contents of a file that can be read.
+    pub file: &'w dyn Fn(&str) -> Option<String>,
+}
 
 /// A value in a template.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Value {
+pub enum Value {
     Text(String),
     Integer(i64),
     Bool(bool),
@@ -25,7 +32,7 @@ impl fmt::Display for Value {
 
 impl Value {
     /// Neither empty, nor zero, nor false.
-    pub(super) fn is_true(&self) -> bool {
+    pub fn is_true(&self) -> bool {
         match self {
             Self::Text(text) => !text.is_empty(),
             Self::Integer(number) => *number != 0,
@@ -35,7 +42,7 @@ impl Value {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Function {
+pub enum Function {
     Getenv,
     Cat,
     Credential,
@@ -53,7 +60,7 @@ pub(super) enum Function {
 }
 
 impl Function {
-    pub(super) fn named(name: &str) -> Option<Self> {
+    pub fn named(name: &str) -> Option<Self> {
         Some(match name {
             "getenv" => Self::Getenv,
             "cat" => Self::Cat,
@@ -74,7 +81,7 @@ impl Function {
     }
 
     /// Is the answer clear with this argument, whatever follows?
-    pub(super) fn is_decided_by(self, value: &Value) -> bool {
+    pub fn is_decided_by(self, value: &Value) -> bool {
         match self {
             Self::And => !value.is_true(),
             Self::Or => value.is_true(),
@@ -82,7 +89,7 @@ impl Function {
         }
     }
 
-    pub(super) fn call(self, values: Vec<Value>, world: &World<'_>) -> Result<Value, String> {
+    pub fn call(self, values: Vec<Value>, world: &World<'_>) -> Result<Value, String> {
         let text = match self {
             Self::Getenv => (world.environment)(&self.one_text(values)?).unwrap_or_default(),
             Self::Cat => cat(world, &self.one_text(values)?),

@@ -1,20 +1,20 @@
-//! `multipart/form-data; boundary=x`, `form-data; name="a"`: a name and its parameters.
+//! mime: `multipart/form-data; boundary=x`, `form-data; name="a"`: a name and its parameters.
 
 use percent_encoding::percent_decode_str;
 
 /// Name and parameters, names in lower case.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct MediaType {
-    pub(super) name: String,
+pub struct MediaType {
+    pub name: String,
     parameters: Vec<(String, String)>,
 }
 
 /// The text has not this form, or a parameter twice.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct NoMediaType;
+pub struct NoMediaType;
 
 impl MediaType {
-    pub(super) fn parse(text: &str) -> Result<Self, NoMediaType> {
+    pub fn parse(text: &str) -> Result<Self, NoMediaType> {
         let (name, mut rest) = text.split_at(text.find(';').unwrap_or(text.len()));
         let name = name.trim().to_ascii_lowercase();
         if name.is_empty() || !name.split('/').all(|part| !part.is_empty() && part.chars().all(is_token)) {
@@ -33,7 +33,7 @@ impl MediaType {
         Ok(media)
     }
 
-    pub(super) fn parameter(&self, key: &str) -> Option<&str> {
+    pub fn parameter(&self, key: &str) -> Option<&str> {
         self.parameters.iter().find(|(known, _)| known == key).map(|(_, value)| value.as_str())
     }
 }

@@ -1,15 +1,15 @@
-//! Text between quotes, as Go's `%q` writes it: YAML and JSON can read it, and no log line ends in it.
+//! strconv: text between quotes, as `%q` writes it: YAML and JSON can read it, and no log line ends in it.
 
 use std::{fmt::Write as _, iter};
 
 /// `["a" "b\n"]`: an argument list as it stands in the log.
-pub(super) fn list<'a>(words: impl Iterator<Item = &'a [u8]>) -> String {
+pub fn list<'a>(words: impl Iterator<Item = &'a [u8]>) -> String {
     let quoted: Vec<String> = words.map(quote).collect();
     format!("[{}]", quoted.join(" "))
 }
 
 /// `"b\n"`.
-pub(super) fn quote(word: &[u8]) -> String {
+pub fn quote(word: &[u8]) -> String {
     let mut quoted = String::from('"');
     for chunk in word.utf8_chunks() {
         chunk.valid().chars().for_each(|c| push(&mut quoted, c));

@@ -1,10 +1,13 @@
 //! Template text as pieces: plain text, and the words of each action.
 
-use super::{Expand, error, functions::Value};
+use super::{
+    error::{Expand, error},
+    functions::Value,
+};
 
 /// A piece of a template.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Token {
+pub enum Token {
     /// What stands outside of actions, white space trimmed where a mark says so.
     Text(String),
     /// `{{`.
@@ -20,7 +23,7 @@ pub(super) enum Token {
 }
 
 /// Splits a template; the lines are counted on the way.
-pub(super) struct Lexer<'t> {
+pub struct Lexer<'t> {
     rest: &'t str,
     line: usize,
     in_action: bool,
@@ -34,16 +37,16 @@ fn is_space(c: char) -> bool {
 }
 
 impl<'t> Lexer<'t> {
-    pub(super) fn new(text: &'t str) -> Self {
+    pub fn new(text: &'t str) -> Self {
         Self { rest: text, line: 1, in_action: false, trim: false }
     }
 
-    pub(super) fn line(&self) -> usize {
+    pub fn line(&self) -> usize {
         self.line
     }
 
     /// The next piece; none at the end of the text.
-    pub(super) fn next(&mut self) -> Expand<Option<Token>> {
+    pub fn next(&mut self) -> Expand<Option<Token>> {
         if self.in_action {
             return self.in_action().map(Some);
         }

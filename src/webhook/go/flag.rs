@@ -1,4 +1,4 @@
-//! The peer's flag syntax, put in front of clap: one dash or two, `-name=value`, booleans that never take the
+//! flag: Go's flag syntax, put in front of clap: one dash or two, `-name=value`, booleans that never take the
 //! next word, and nothing more after the first word that is no flag.
 
 use std::{
@@ -11,7 +11,7 @@ use clap::{Arg, ArgAction, Command};
 
 /// Why a command line is none; what the peer says of it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum FlagError {
+pub enum FlagError {
     #[error("bad flag syntax: {0}")]
     Syntax(String),
     #[error("flag provided but not defined: -{0}")]
@@ -24,7 +24,7 @@ pub(super) enum FlagError {
 
 /// The words for clap that say what `words` say: `--name=value` for each flag with a value, in order, and
 /// `--name` for each boolean that ended up true.
-pub(super) fn words_for_clap(command: &Command, words: &[OsString]) -> Result<Vec<OsString>, FlagError> {
+pub fn words_for_clap(command: &Command, words: &[OsString]) -> Result<Vec<OsString>, FlagError> {
     let mut booleans = BTreeMap::new();
     let mut for_clap = Vec::new();
     let mut words = words.iter();
@@ -90,7 +90,7 @@ fn boolean(value: &OsStr, name: &str) -> Result<bool, FlagError> {
 }
 
 /// An integer as Go reads it: decimal, `0x`, `0o` or a leading 0, `0b`, underscores between digits.
-pub(super) fn integer(text: &str) -> Result<i64, String> {
+pub fn integer(text: &str) -> Result<i64, String> {
     parse_integer(text).ok_or_else(|| "not an integer".to_owned())
 }
 
