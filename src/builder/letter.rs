@@ -59,7 +59,9 @@ pub fn about(
 ) -> io::Result<Vec<Letter>> {
     let sentence =
         match (result.outcome, &result.rc, result.reason.as_deref().unwrap_or("no reason on record")) {
-            (Outcome::Succeeded | Outcome::Skipped, ..) => return Ok(Vec::new()),
+            (Outcome::Succeeded | Outcome::Skipped | Outcome::Cancelled | Outcome::Superseded, ..) => {
+                return Ok(Vec::new());
+            }
             (Outcome::TimedOut, Some(rc), reason) => {
                 format!("The script was {reason}, returned an rc of {rc} and produced the following output:")
             }

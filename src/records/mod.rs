@@ -2,10 +2,12 @@
 //!
 //! Knows the queue's names and nothing of how builds are made, so that whoever only reads may stand on it.
 
+pub mod drain_state;
 pub mod excerpt;
 pub mod outcome;
 pub mod record;
 pub mod retention;
 
+pub use drain_state::DrainState;
 pub use outcome::{Outcome, Rc, Verdict};
 pub use record::{BuildResult, Record, RunningAttempt};

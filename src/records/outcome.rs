@@ -47,6 +47,17 @@ pub enum Outcome {
     Skipped,
     /// CI could not do it, and another try will not mend that.
     Error,
+    /// Somebody did not want it any more.
+    Cancelled,
+    /// A newer entry was built in its place.
+    Superseded,
+}
+
+impl Outcome {
+    /// Does it say how the branch does? What was never run to a verdict of its own does not.
+    pub fn is_counted(self) -> bool {
+        matches!(self, Self::Succeeded | Self::Failed | Self::TimedOut)
+    }
 }
 
 /// A verdict: the outcome with what belongs to it. Invalid combinations cannot be written.

@@ -65,6 +65,21 @@ pub struct BuildResult {
     pub attempts: u32,
     /// Where.
     pub host: String,
+    /// Who ended it: `user@host`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+    /// The newer build in whose favour it was not run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub superseded_by: Option<EntryId>,
+    /// What is at fault, in one word, where the outcome does not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<String>,
+    /// The last counted outcome of the same repository and full ref before this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous_outcome: Option<Outcome>,
+    /// The build that broke the branch: of one that did not succeed, and of the one that mended it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub red_since: Option<EntryId>,
 }
 
 impl BuildResult {
@@ -79,6 +94,11 @@ impl BuildResult {
             seconds: (seconds * 1000.0).round() / 1000.0,
             attempts,
             host,
+            by: None,
+            superseded_by: None,
+            cause: None,
+            previous_outcome: None,
+            red_since: None,
         }
     }
 }

@@ -68,7 +68,7 @@ fn kind(home: &Home, id: &EntryId) -> Option<((String, String, bool), Timestamp)
     let succeeded = match result.outcome {
         Outcome::Succeeded => true,
         Outcome::Failed | Outcome::TimedOut | Outcome::Error => false,
-        Outcome::Skipped => return None,
+        Outcome::Skipped | Outcome::Cancelled | Outcome::Superseded => return None,
     };
     let request = record.request().ok()?;
     Some(((request.repository.to_string(), request.git_ref.to_string(), succeeded), result.finished))
