@@ -98,6 +98,11 @@ impl Home {
         self.0.join("addresses")
     }
 
+    /// What lets us in at the forge.
+    pub fn forge_token(&self) -> PathBuf {
+        self.0.join("forge-token")
+    }
+
     /// The home as a value for the environment.
     pub fn as_os_string(&self) -> OsString {
         self.0.clone().into_os_string()

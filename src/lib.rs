@@ -5,6 +5,7 @@
 //!
 //! * [`webhook`]: `webhookd`. Takes a request, decides by the hooks file, runs the hook's command.
 //! * [`builder`]: `build`. Drains the queue, runs each build, keeps its record, writes to the committer.
+//! * [`forge`]: what GitHub, Gitea, Forgejo or GitLab hears of builds.
 //! * [`records`]: what builds leave in `builds/`.
 //! * [`queue`]: what both sides of the directory `queue/` agree on: the request, the entry, the order.
 //! * [`home`]: where everything is.
@@ -15,6 +16,7 @@
 
 pub mod builder;
 pub mod durable;
+pub mod forge;
 pub mod home;
 pub mod host;
 pub mod queue;

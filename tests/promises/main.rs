@@ -4,8 +4,8 @@
 #![allow(clippy::case_sensitive_file_extension_comparisons, reason = "our own names")]
 
 mod builder;
-mod documents;
 mod faults;
+mod forge;
 mod peer;
 mod queue;
 mod rooms;

@@ -76,3 +76,11 @@ fn scripts_know_no_processes_and_processes_no_mail() {
 fn whoever_only_reads_can_stand_on_the_records() {
     never_names("records", &["crate::builder", "crate::webhook"], &[]);
 }
+
+#[test]
+fn the_forge_hears_of_builds_by_the_records_alone() {
+    never_names("forge", &["crate::builder", "crate::webhook"], &[]);
+    for room in ["queue", "records"] {
+        never_names(room, &["crate::forge"], &[]);
+    }
+}

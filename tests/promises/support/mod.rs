@@ -2,6 +2,7 @@
 
 pub mod daemon;
 pub mod faulty_mail_server;
+pub mod forge;
 pub mod installation;
 pub mod mail_server;
 pub mod strace;

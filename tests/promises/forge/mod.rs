@@ -1,0 +1,3 @@
+//! What the forge hears, and what it does not.
+
+mod replies;
