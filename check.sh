@@ -1,6 +1,13 @@
 #!/usr/bin/env bash
 # Every check of this project, for people and for CI: formatting, lints, shell scripts, tests, the demonstration.
 set -euo pipefail
+
+if [[ $# -gt 0 ]]; then
+    echo 'usage: ./check.sh     runs every check; takes no arguments'
+    [[ $* == --help || $* == -h ]] || exit 2
+    exit 0
+fi
+
 cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")"
 
 step() { printf '\n--- %s (%d s)\n\n' "$*" "$SECONDS"; }

@@ -4,6 +4,7 @@
 #![allow(clippy::case_sensitive_file_extension_comparisons, reason = "our own names")]
 
 mod builder;
+mod documents;
 mod faults;
 mod forge;
 mod peer;
