@@ -2,10 +2,7 @@
 
 use std::{env, ffi::OsString, process::ExitCode};
 
-use amp_ci::webhook::{
-    self,
-    options::{NoOptions, Options},
-};
+use amp_ci::webhook::{self, NoOptions, Options};
 
 fn main() -> ExitCode {
     let words: Vec<OsString> = env::args_os().skip(1).collect();

@@ -1,37 +1,27 @@
 //! `webhookd`: a request comes in, the hooks file decides, a command runs, its output goes back.
 //!
-//! [`hooks`] decides and knows no server, no process and no clock; everything else here is the thin outer
-//! part that does. A request's way: `server` accepts it, `respond` routes it, `visit` leads it through `body`,
-//! `hooks` and `command` to its `answer`.
+//! The rooms, each of which uses only those below it:
+//!
+//! * `daemon`: from the first step of the process to its last: log, signals, pid file.
+//! * `serving`: takes connections, and leads each request through its steps; the table of hooks that are served.
+//! * `http`: what the steps are made of: route, body, answer, access line, dump.
+//! * `command`: runs a hook's command: its turn, its process, its output.
+//! * `net`: sockets, TLS, and how many connections are open.
+//! * [`hooks`]: decides. It knows no server, no process and no clock.
+//! * `go`: Go's library, as far as hooks files and clients rely on it.
 
-mod access_log;
-mod answer;
-mod body;
-mod check;
 mod client;
 mod command;
-mod connections;
 mod daemon;
-mod dump;
 mod go;
 pub mod hooks;
-mod limits;
-mod listener;
-mod log;
-pub mod options;
-mod pid_file;
-mod privileges;
-mod reload;
+mod http;
+mod memory;
+mod net;
+mod options;
 mod request_id;
-mod respond;
-mod route;
-mod server;
-mod service;
-mod status;
-mod stop;
-mod stream;
-mod tls;
-mod visit;
-mod watch;
+mod serving;
+mod shutdown;
 
 pub use daemon::run;
+pub use options::{NoOptions, Options};

@@ -5,7 +5,7 @@ use tokio::sync::mpsc::Sender;
 use tracing::{info, warn};
 
 use crate::webhook::{
-    limits::{Held, Memory},
+    memory::{Held, Memory},
     request_id::RequestId,
 };
 

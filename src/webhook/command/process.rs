@@ -23,7 +23,7 @@ use super::{files::PassedFile, output::Output, tree::Tree};
 use crate::webhook::{
     go::syscall::{self, reason},
     hooks::Hook,
-    stop::Stop,
+    shutdown::Stop,
 };
 
 /// Time between the signal that asks and the one that does not.

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    line::Line,
+    log_line::Line,
     request::Request,
     rule::{Rule, Verdict},
     source::{Argument, FileArgument},

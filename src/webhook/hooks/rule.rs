@@ -6,7 +6,7 @@ use subtle::ConstantTimeEq;
 
 use super::{
     ip_range::IpRanges,
-    line::Line,
+    log_line::Line,
     request::Request,
     scalr::{self, ScalrError},
     signature::{Algorithm, Secret, SignatureError},

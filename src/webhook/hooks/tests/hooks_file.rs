@@ -205,7 +205,7 @@ fn what_is_odd_is_a_warning() {
 #[test]
 fn the_reference_is_whole_and_its_examples_load() {
     let reference = include_str!("../../../../docs/hooks.md");
-    for property in crate::webhook::hooks::properties::HOOK {
+    for property in file::HOOK {
         assert!(reference.contains(&format!("| `{property}`")), "{property} is not in docs/hooks.md");
     }
     let directory = tempfile::tempdir().unwrap();

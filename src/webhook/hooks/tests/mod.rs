@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 use super::{
     file,
     hook::{Decision, Hook, Inputs, Outcome},
-    line::Line,
+    log_line::Line,
     request::Request,
 };
 

@@ -1,7 +1,7 @@
 use super::{ERROR, FIRES, hook, post, texts};
 use crate::webhook::hooks::{
     hook::{Hook, Outcome},
-    line::Line,
+    log_line::Line,
 };
 
 const WRONG: Outcome = Outcome::RuleError { unsigned: true };

@@ -1,0 +1,244 @@
+//! The log: the peer's lines, one write each, in a file or on standard error.
+//!
+//! The rest of the program says what happened with `tracing`'s macros. A field `request` is the id that
+//! stands in brackets, `output` is a command's text, which may have several lines, and `dump` marks a line of
+//! `-debug`. Whatever is said is made printable here, once for all.
+
+use std::{
+    fmt::{self, Write as _},
+    fs::{File, OpenOptions},
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use jiff::Zoned;
+use serde_json::{Map, Value};
+use tracing::{
+    Event, Subscriber,
+    field::{Field, Visit},
+};
+use tracing_subscriber::{Layer, filter::LevelFilter, layer::Context, layer::SubscriberExt};
+
+use crate::{text, webhook::options::LogFormat};
+
+/// Where lines go. The file can be opened anew while others write.
+#[derive(Debug, Default)]
+pub struct Destination {
+    file: Option<(PathBuf, RwLock<File>)>,
+}
+
+impl Destination {
+    /// The end of the file `path`, or standard error if there is none.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        if path.as_os_str().is_empty() {
+            return Ok(Self::default());
+        }
+        Ok(Self { file: Some((path.to_owned(), RwLock::new(append_to(path)?))) })
+    }
+
+    /// Opens the file of that name again: the old one may have been moved away.
+    pub fn reopen(&self) -> io::Result<()> {
+        if let Some((path, file)) = &self.file {
+            let fresh = append_to(path)?;
+            *file.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+        }
+        Ok(())
+    }
+
+    /// Writes a line, whole. A log that cannot be written to (disk full) stops nothing.
+    fn write(&self, line: &str) {
+        let _ = match &self.file {
+            Some((_, file)) => {
+                let file = file.read().unwrap_or_else(PoisonError::into_inner);
+                (&*file).write_all(line.as_bytes())
+            }
+            None => io::stderr().write_all(line.as_bytes()),
+        };
+    }
+}
+
+fn append_to(path: &Path) -> io::Result<File> {
+    OpenOptions::new().append(true).create(true).open(path)
+}
+
+/// From here on what the program says goes to `destination`; to nobody if `level` is off.
+pub fn install(destination: Arc<Destination>, format: LogFormat, level: LevelFilter) {
+    let lines = Lines { destination, format };
+    // It is set once per process; a second daemon in one process would keep the first one's log.
+    let _ = tracing::subscriber::set_global_default(
+        tracing_subscriber::registry().with(lines.with_filter(level)),
+    );
+}
+
+/// A line as the log has it, for what must be said though nothing is logged.
+pub fn line(message: &str) -> String {
+    Said { message: message.to_owned(), ..Said::default() }.as_text(&Zoned::now())
+}
+
+struct Lines {
+    destination: Arc<Destination>,
+    format: LogFormat,
+}
+
+impl<S: Subscriber> Layer<S> for Lines {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        // Only this program's own words: a library's could hold anything.
+        if !event.metadata().target().starts_with(env!("CARGO_CRATE_NAME")) {
+            return;
+        }
+        let mut said = Said::default();
+        event.record(&mut said);
+        let now = Zoned::now();
+        self.destination.write(&match self.format {
+            LogFormat::Text => said.as_text(&now),
+            LogFormat::Json => said.as_json(&now, *event.metadata().level()),
+        });
+    }
+}
+
+/// What one event says.
+#[derive(Debug, Default)]
+struct Said {
+    message: String,
+    request: Option<String>,
+    output: Option<String>,
+    dump: Option<&'static str>,
+}
+
+impl Visit for Said {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        match field.name() {
+            "message" => self.message.push_str(value),
+            "request" => self.request = Some(value.to_owned()),
+            "output" => self.output = Some(value.to_owned()),
+            "dump" => self.dump = Some(if value == ">" { ">" } else { "<" }),
+            _ => {}
+        }
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.record_str(field, &format!("{value:?}"));
+    }
+}
+
+impl Said {
+    fn as_text(&self, now: &Zoned) -> String {
+        let mut line = String::with_capacity(64 + self.message.len());
+        let request = self.request.as_deref().map(text::printable);
+        if let Some(dump) = self.dump {
+            // The line itself begins with a space, or is the bare one between head and body.
+            let _ = write!(line, "{dump} [{}]", request.unwrap_or_default());
+        } else {
+            let _ = write!(line, "[webhook] {} ", now.strftime("%Y/%m/%d %H:%M:%S"));
+            if let Some(request) = request {
+                let _ = write!(line, "[{request}] ");
+            }
+        }
+        line.push_str(&text::printable(&self.message));
+        if let Some(output) = &self.output {
+            push_output(&mut line, output);
+        }
+        line.push('\n');
+        line
+    }
+
+    fn as_json(&self, now: &Zoned, level: tracing::Level) -> String {
+        let mut object = Map::new();
+        let mut set = |key: &str, value: &str| object.insert(key.to_owned(), Value::from(value));
+        set("time", &now.strftime("%Y-%m-%dT%H:%M:%S%.3f%:z").to_string());
+        set("level", &level.as_str().to_ascii_lowercase());
+        if let Some(request) = &self.request {
+            set("request", request);
+        }
+        if let Some(dump) = self.dump {
+            set("dump", if dump == ">" { "request" } else { "answer" });
+        }
+        set(
+            "message",
+            self.message.strip_prefix(if self.dump.is_some() { " " } else { "" }).unwrap_or_default(),
+        );
+        if let Some(output) = &self.output {
+            set("output", output);
+        }
+        let mut line = String::new();
+        for c in Value::Object(object).to_string().chars() {
+            // What JSON may carry raw, but no line of a log may.
+            if text::is_unprintable(c) {
+                let _ = write!(line, "\\u{:04x}", u32::from(c));
+            } else {
+                line.push(c);
+            }
+        }
+        line + "\n"
+    }
+}
+
+/// A command's output with its lines kept, as the peer logs it. A line that looks like one of ours is moved
+/// in by a tab, so that no output can forge one.
+fn push_output(line: &mut String, output: &str) {
+    for (at, part) in output.split_inclusive('\n').enumerate() {
+        let text = part.trim_end_matches('\n').trim_end_matches('\r');
+        let (part, end) = if part.ends_with('\n') { part.split_at(text.len()) } else { (part, "") };
+        if at > 0 && ["[webhook] ", "> [", "< ["].iter().any(|start| part.starts_with(start)) {
+            line.push('\t');
+        }
+        line.push_str(&text::printable(part));
+        line.push_str(end);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn now() -> Zoned {
+        "2026-11-22T11:14:05.596[UTC]".parse().unwrap()
+    }
+
+    fn said(request: Option<&str>, message: &str, output: Option<&str>) -> Said {
+        Said {
+            message: message.to_owned(),
+            request: request.map(str::to_owned),
+            output: output.map(str::to_owned),
+            dump: None,
+        }
+    }
+
+    #[test]
+    fn a_line_has_the_prefix_the_local_time_and_the_id() {
+        assert_eq!(said(None, "starting", None).as_text(&now()), "[webhook] 2026/11/22 11:14:05 starting\n");
+        assert_eq!(
+            said(Some("3f3e5e"), "a got matched", None).as_text(&now()),
+            "[webhook] 2026/11/22 11:14:05 [3f3e5e] a got matched\n"
+        );
+    }
+
+    #[test]
+    fn what_comes_from_outside_stays_on_its_line() {
+        assert_eq!(
+            said(Some("x]\n[webhook]"), "a\r\nb\u{1b}", None).as_text(&now()),
+            "[webhook] 2026/11/22 11:14:05 [x]\\n[webhook]] a\\r\\nb\\x1b\n"
+        );
+    }
+
+    #[test]
+    fn output_keeps_its_lines_but_cannot_forge_one() {
+        let output = "a\nb\r\n\r\rc\n[webhook] 2026/11/22 x\n> [abc] GET\n  [webhook] \n\n";
+        assert_eq!(
+            said(None, "command output: ", Some(output)).as_text(&now()),
+            "[webhook] 2026/11/22 11:14:05 command output: a\nb\r\n\\r\\rc\n\t[webhook] 2026/11/22 x\n\t> [abc] GET\n  [webhook] \n\n\n"
+        );
+    }
+
+    #[test]
+    fn a_json_line_is_one_object() {
+        let line = said(Some("3f3e5e"), "command output: ", Some("a\n\"b\u{202e}"))
+            .as_json(&now(), tracing::Level::INFO);
+        assert_eq!(
+            line,
+            "{\"level\":\"info\",\"message\":\"command output: \",\"output\":\"a\\n\\\"b\\u202e\",\"request\":\"3f3e5e\",\
+             \"time\":\"2026-11-22T11:14:05.596+00:00\"}\n"
+        );
+    }
+}

@@ -1,0 +1,9 @@
+//! The process: its log, its signals, its files, from its first step to its last.
+
+mod check;
+mod log;
+mod pid_file;
+mod privileges;
+mod run;
+
+pub use run::run;

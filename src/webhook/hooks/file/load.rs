@@ -1,0 +1,61 @@
+//! A hooks file: JSON or YAML, expanded as a template first if that was asked for.
+
+use std::path::Path;
+
+use super::{
+    reader::{LoadError, Reader},
+    yaml,
+};
+use crate::webhook::{
+    go::template::{self, World},
+    hooks::hook::Hook,
+};
+
+/// What a hooks file defines, and what is odd about it.
+#[derive(Debug, Default)]
+pub struct Loaded {
+    /// In the order of the file.
+    pub hooks: Vec<Hook>,
+    /// One line each: unknown properties with the nearest known name, disabled hooks.
+    pub warnings: Vec<String>,
+}
+
+/// Reads and parses `path`; `template` expands it first. An empty path is an empty list.
+pub fn load(path: &Path, template: bool) -> Result<Loaded, LoadError> {
+    if path.as_os_str().is_empty() {
+        return Ok(Loaded::default());
+    }
+    let file = path.display().to_string();
+    let text = fs_err::read(path).map_err(|error| LoadError(error.to_string()))?;
+    let text = String::from_utf8(text).map_err(|error| {
+        let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = 1 + String::from_utf8_lossy(before).matches('\n').count();
+        LoadError(format!("{file}:{line}: not UTF-8"))
+    })?;
+    if !template {
+        let parsed = parse(&file, &text);
+        return if text.contains("{{") { unexpanded(&file, parsed) } else { parsed };
+    }
+    let environment = |name: &str| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
+    let read = |path: &str| fs_err::read(path).ok().map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    let world = World { environment: &environment, file: &read };
+    let expanded = template::expand(&text, &world).map_err(|error| LoadError(format!("{file}:{error}")))?;
+    parse(&file, &expanded)
+}
+
+/// A secret that stands there as `{{ getenv "SECRET" }}` is known to everybody.
+fn unexpanded(file: &str, parsed: Result<Loaded, LoadError>) -> Result<Loaded, LoadError> {
+    let mut loaded =
+        parsed.map_err(|LoadError(problem)| LoadError(problem + " ({{ is expanded only with -template)"))?;
+    loaded.warnings.push(format!("{file}: {{{{ is taken as it stands: it is expanded only with -template"));
+    Ok(loaded)
+}
+
+/// Parses the text of a hooks file; `file` is how complaints name it.
+pub fn parse(file: &str, text: &str) -> Result<Loaded, LoadError> {
+    let root =
+        yaml::parse(text).map_err(|error| LoadError(format!("{file}:{}: {}", error.line, error.problem)))?;
+    let mut reader = Reader::new(file);
+    let hooks = reader.hooks(&root)?;
+    Ok(Loaded { hooks, warnings: reader.warnings })
+}

@@ -1,0 +1,163 @@
+//! An answer, and what becomes of it on the wire.
+
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use axum::{
+    body::{Body, Bytes, HttpBody},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
+    response::Response,
+};
+use hyper::body::Frame;
+
+use super::{
+    access_log::Access,
+    streamed::{Output, Streamed},
+};
+use crate::webhook::{command::Job, go::net_http};
+
+/// Bodies up to this size are sent with their length, longer ones in chunks, as the peer does.
+const LENGTH_TOLD: usize = 2048;
+
+/// What a request is answered.
+#[derive(Default)]
+pub struct Answer {
+    /// None where nobody asked for a particular one: 200.
+    pub status: Option<StatusCode>,
+    pub headers: HeaderMap,
+    pub body: Contents,
+    /// What is to be run once the answer is given.
+    pub then: Option<Job>,
+}
+
+pub enum Contents {
+    Whole(Vec<u8>),
+    Output(Output),
+}
+
+impl Default for Contents {
+    fn default() -> Self {
+        Self::Whole(Vec::new())
+    }
+}
+
+impl Contents {
+    /// As far as it is known already.
+    pub fn known(&self) -> &[u8] {
+        match self {
+            Self::Whole(bytes) => bytes,
+            Self::Output(_) => &[],
+        }
+    }
+}
+
+impl Answer {
+    pub fn new(status: impl Into<Option<StatusCode>>, body: impl Into<Vec<u8>>) -> Self {
+        Self { status: status.into(), body: Contents::Whole(body.into()), ..Self::default() }
+    }
+
+    /// With these headers, in place of any of the same name.
+    pub fn with(mut self, headers: &HeaderMap) -> Self {
+        for (name, value) in headers {
+            self.headers.insert(name, value.clone());
+        }
+        self
+    }
+
+    /// Ready for the wire. `access` is written when the last byte is known.
+    pub fn into_response(self, method: &Method, mut access: Option<Access>) -> Response {
+        let status = self.status.unwrap_or_default();
+        let mut headers = self.headers;
+        let bodiless = matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+        let (start, body) = match self.body {
+            _ if bodiless => (Bytes::new(), Body::empty()),
+            Contents::Whole(bytes) => {
+                let bytes = Bytes::from(bytes);
+                if let Some(access) = &mut access {
+                    access.bytes += bytes.len() as u64;
+                }
+                let body = if bytes.len() <= LENGTH_TOLD {
+                    Body::from(bytes.clone())
+                } else if method == Method::HEAD {
+                    Body::empty()
+                } else {
+                    Body::new(Chunked(Some(bytes.clone())))
+                };
+                (bytes, body)
+            }
+            Contents::Output(output) => {
+                let start = output.first.clone().unwrap_or_default();
+                (start, Body::new(Streamed { output, access: access.take() }))
+            }
+        };
+        if status == StatusCode::NOT_MODIFIED {
+            headers.remove(header::CONTENT_TYPE);
+        } else if !start.is_empty()
+            && !headers.contains_key(header::CONTENT_TYPE)
+            && !headers.contains_key(header::CONTENT_ENCODING)
+        {
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(net_http::content_type(&start)));
+        }
+        drop(access);
+        let mut response = Response::new(body);
+        *response.status_mut() = status;
+        *response.headers_mut() = headers;
+        response
+    }
+}
+
+/// Headers from a configuration: names that are none are left out, line ends in values become spaces, and
+/// what frames a message is the server's business.
+pub fn headers<'a>(configured: impl IntoIterator<Item = &'a (String, String)>) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for (name, value) in configured {
+        let value = value.replace(|c: char| c.is_ascii_control() && c != '\t', " ");
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value.trim()))
+            && name != header::CONTENT_LENGTH
+            && name != header::TRANSFER_ENCODING
+        {
+            headers.insert(name, value);
+        }
+    }
+    headers
+}
+
+/// A body whose length is not told.
+struct Chunked(Option<Bytes>);
+
+impl HttpBody for Chunked {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        Poll::Ready(self.0.take().map(|bytes| Ok(Frame::data(bytes))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn configured_headers_are_made_fit_for_the_wire() {
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let configured = [
+            pair("x-a", "1"),
+            pair("X-A", "2"),
+            pair("bad name", "x"),
+            pair("", "x"),
+            pair("x-b", "a\r\nb "),
+            pair("Content-Length", "7"),
+        ];
+        let headers = headers(&configured);
+        assert_eq!(headers.len(), 2);
+        assert_eq!(headers["x-a"], "2");
+        assert_eq!(headers["x-b"], "a  b");
+    }
+}

@@ -1,0 +1,138 @@
+//! Taking in a request's body, within its limits of size, time and memory.
+
+use std::{error::Error, future::poll_fn, pin::Pin, time::Duration};
+
+use axum::http::{StatusCode, header, request::Parts};
+use hyper::body::{Body, Incoming};
+use tokio::time::timeout;
+
+use crate::webhook::memory::{Held, Memory};
+
+/// What came.
+#[derive(Debug)]
+pub struct Received {
+    pub bytes: Vec<u8>,
+    pub held: Held,
+    /// Why the rest did not come, if it did not. The peer goes on with the part it has, and so do we.
+    pub cut_off: Option<String>,
+}
+
+/// Why a body is not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    #[error("the request body is larger than -max-body-size")]
+    TooLarge,
+    #[error("the request body did not come within -body-timeout")]
+    TooSlow,
+    #[error("too many large requests at a time")]
+    NoRoom,
+}
+
+impl Refused {
+    pub fn status(self) -> StatusCode {
+        match self {
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::NoRoom => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+}
+
+/// A request's body, until somebody wants it.
+pub enum Intake {
+    OnTheWire(Incoming),
+    Done(Result<Received, Refused>),
+}
+
+impl Intake {
+    pub fn new(body: Incoming) -> Self {
+        Self::OnTheWire(body)
+    }
+
+    /// Reads it to its end.
+    pub async fn receive(
+        self,
+        head: &Parts,
+        most: usize,
+        time: Duration,
+        memory: &Memory,
+    ) -> Result<Received, Refused> {
+        let mut body = match self {
+            Self::Done(received) => return received,
+            Self::OnTheWire(body) => body,
+        };
+        let received = if body.size_hint().lower() > most as u64 {
+            // Known before a byte of it is asked for: whoever waits for `100 Continue` need not send it.
+            Err(Refused::TooLarge)
+        } else if time.is_zero() {
+            collect(&mut body, most, memory).await
+        } else {
+            timeout(time, collect(&mut body, most, memory)).await.unwrap_or(Err(Refused::TooSlow))
+        };
+        if received.is_err() {
+            discard(body, head);
+        }
+        received
+    }
+
+    /// The request is answered without it.
+    pub fn leave(self, head: &Parts) {
+        if let Self::OnTheWire(body) = self
+            && !body.is_end_stream()
+        {
+            discard(body, head);
+        }
+    }
+}
+
+async fn collect(body: &mut Incoming, most: usize, memory: &Memory) -> Result<Received, Refused> {
+    let mut received =
+        Received { bytes: Vec::new(), held: memory.hold(0).ok_or(Refused::NoRoom)?, cut_off: None };
+    while let Some(frame) = poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)).await {
+        let data = match frame.map(hyper::body::Frame::into_data) {
+            Ok(Ok(data)) => data,
+            // Trailers say nothing that rules look at.
+            Ok(Err(_)) => continue,
+            Err(error) => {
+                received.cut_off =
+                    Some(error.source().map_or_else(|| error.to_string(), ToString::to_string));
+                break;
+            }
+        };
+        let length = received.bytes.len() + data.len();
+        if length > most {
+            return Err(Refused::TooLarge);
+        }
+        if let Some(more) = length.checked_sub(received.held.bytes()) {
+            received.held.and(memory.hold(more).ok_or(Refused::NoRoom)?);
+        }
+        if received.bytes.is_empty() {
+            received.bytes = data.into();
+        } else {
+            received.bytes.extend_from_slice(&data);
+        }
+    }
+    Ok(received)
+}
+
+/// So much of the rest of a refused body is taken in, and for so long: whoever sends more than that does not
+/// mean to end.
+const MOST_DISCARDED: usize = 64 << 20;
+const LONGEST_DISCARDED: Duration = Duration::from_secs(5);
+
+/// Takes in, for a while and to nobody, what is left of a body whose request is answered already: a client
+/// that sends all of it before it reads would otherwise find its connection broken in place of the answer.
+fn discard(mut body: Incoming, head: &Parts) {
+    // Whoever waits to be asked for the body is not asked.
+    if !head.headers.contains_key(header::EXPECT) {
+        let rest = async move {
+            let mut discarded = 0;
+            while discarded < MOST_DISCARDED
+                && let Some(Ok(frame)) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await
+            {
+                discarded += frame.data_ref().map_or(0, axum::body::Bytes::len);
+            }
+        };
+        tokio::spawn(timeout(LONGEST_DISCARDED, rest));
+    }
+}

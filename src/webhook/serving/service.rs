@@ -1,0 +1,60 @@
+//! What all requests share: the hooks, and what the command line says about answers and bounds.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::http::HeaderMap;
+
+use super::hook_table::Hooks;
+use crate::webhook::{
+    client::TrustedProxies, command::Line, http::headers, memory::Memory, options::Options,
+};
+
+/// What all requests share.
+pub struct Service {
+    pub hooks: Hooks,
+    /// What the path of a hook begins with: `/hooks/`.
+    pub prefix: String,
+    /// Of hooks that list none; none here either means any.
+    pub methods: Vec<String>,
+    pub headers: HeaderMap,
+    /// Whether a client may name its request's id, and how long (0: as it likes).
+    pub request_id_limit: Option<usize>,
+    pub proxies: TrustedProxies,
+    pub body_size: usize,
+    pub body_time: Duration,
+    pub memory: Arc<Memory>,
+    pub line: Option<Line>,
+    pub debug: bool,
+}
+
+/// Bytes of bodies and outputs that are held at a time.
+const MEMORY: usize = 256 << 20;
+
+impl Service {
+    pub fn new(options: &Options, hooks: Hooks) -> Self {
+        let prefix = match options.urlprefix.as_str() {
+            "" => "/".to_owned(),
+            prefix => format!("/{prefix}/"),
+        };
+        let methods = match options.http_methods.as_str() {
+            "" => Vec::new(),
+            list => list.split(',').map(|method| method.replace(' ', "").to_uppercase()).collect(),
+        };
+        Self {
+            hooks,
+            prefix,
+            methods,
+            headers: headers(&options.header),
+            request_id_limit: options
+                .x_request_id
+                .then(|| usize::try_from(options.x_request_id_limit).unwrap_or(0)),
+            proxies: options.trusted_proxies.clone(),
+            body_size: options.max_body_size,
+            body_time: options.body_timeout,
+            memory: Arc::new(Memory::new(MEMORY.max(options.max_body_size.saturating_mul(4)))),
+            line: (options.max_concurrency > 0)
+                .then(|| Line::new(options.max_concurrency, options.max_waiting)),
+            debug: options.debug,
+        }
+    }
+}
