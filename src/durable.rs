@@ -1,12 +1,17 @@
 //! Writing a file so that a reader sees the old or the new one, and a power cut leaves one of them.
 
 use std::{
-    fs::{DirBuilder, File, Metadata, Permissions},
+    fs::{DirBuilder, File, Metadata},
     io::{self, Write},
-    os::unix::fs::{DirBuilderExt, PermissionsExt},
+    os::unix::fs::DirBuilderExt,
     path::Path,
     time::Duration,
 };
+
+use fs_err::os::unix::fs::OpenOptionsExt;
+use tempfile::NamedTempFile;
+
+use crate::error_chain::at;
 
 /// Prefix of the temporary names; what carries it and is old was left by a writer that died.
 pub const NEW_PREFIX: &str = ".new-";
@@ -28,17 +33,21 @@ fn replace_after(
     mode: u32,
     sync: impl FnOnce(&File) -> io::Result<()>,
 ) -> io::Result<()> {
-    let failed =
-        |error: io::Error| io::Error::new(error.kind(), format!("cannot write {}: {error}", path.display()));
-    let mut new = tempfile::Builder::new()
-        .prefix(NEW_PREFIX)
-        .permissions(Permissions::from_mode(mode))
-        .tempfile_in(path.parent().unwrap_or(Path::new(".")))
-        .map_err(failed)?;
-    new.write_all(bytes).map_err(failed)?;
-    sync(new.as_file()).map_err(failed)?;
-    new.persist(path).map_err(|error| failed(error.error))?;
-    Ok(())
+    let write = || {
+        let mut new = new_file(path.parent().unwrap_or(Path::new(".")), mode)?;
+        new.write_all(bytes)?;
+        sync(new.as_file().file())?;
+        new.persist(path).map_err(|error| error.error)
+    };
+    write().map(drop).map_err(at(format_args!("cannot write {}", path.display())))
+}
+
+/// A new file in `dir` that nobody takes for a whole one, with `mode` (less the umask); removed when it is dropped.
+pub fn new_file(dir: &Path, mode: u32) -> io::Result<NamedTempFile<fs_err::File>> {
+    // Opened by us: tempfile's own errors do not keep their cause.
+    tempfile::Builder::new().prefix(NEW_PREFIX).make_in(dir, |path| {
+        fs_err::OpenOptions::new().read(true).write(true).create_new(true).mode(mode).open(path)
+    })
 }
 
 /// Removes temporary files in a directory whose writers died more than an hour ago.
@@ -65,6 +74,6 @@ pub fn create_dir(dir: &Path, mode: u32) -> io::Result<()> {
     match DirBuilder::new().mode(mode).create(dir) {
         Ok(()) => sync_dir(dir.parent().unwrap_or(dir)),
         Err(_) if dir.is_dir() => Ok(()),
-        Err(error) => Err(io::Error::new(error.kind(), format!("cannot make {}: {error}", dir.display()))),
+        Err(error) => Err(at(format_args!("cannot make {}", dir.display()))(error)),
     }
 }

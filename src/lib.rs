@@ -11,16 +11,25 @@
 //! * [`home`]: where everything is.
 //! * [`host`]: the names of this host and of our account.
 //! * [`durable`]: writing a file that survives a power cut.
+//! * [`error_chain`]: errors that keep their causes.
+//! * [`log_file`]: a log that may be rotated.
+//! * [`proc_table`]: the kernel's table of processes.
+//! * [`program`]: finding a program.
 //! * [`text`]: how words from outside are shown in logs.
-//! * [`timeout`]: a limit of time, as people write it.
+//! * [`size`], [`timeout`]: bytes and times, as people write them.
 
 pub mod builder;
 pub mod durable;
+pub mod error_chain;
 pub mod forge;
 pub mod home;
 pub mod host;
+pub mod log_file;
+pub mod proc_table;
+pub mod program;
 pub mod queue;
 pub mod records;
+pub mod size;
 pub mod text;
 pub mod timeout;
 pub mod webhook;

@@ -2,6 +2,7 @@
 
 use super::{drain::Ci, log::PROGRESS};
 use crate::{
+    error_chain::in_full,
     queue::{BuildRequest, Claimed, EntryId},
     records::{BuildResult, Outcome, Record, excerpt},
 };
@@ -43,7 +44,7 @@ pub fn end(record: &Record, entry: &Claimed, result: &BuildResult) {
         (_, _, reason) => format!("could not be run: {}", reason.unwrap_or_default()),
     };
     let seconds = result.seconds;
-    let output = || excerpt::read(record).unwrap_or_else(|error| error.to_string());
+    let output = || excerpt::read(record).unwrap_or_else(|error| in_full(&error));
     if matches!(result.outcome, Outcome::Succeeded | Outcome::Skipped) {
         tracing::info!(target: PROGRESS, "{what} {outcome} ({seconds:.1} s)");
         if tracing::enabled!(tracing::Level::DEBUG) {

@@ -17,7 +17,7 @@ use super::{
     settings::{MailUrl, Settings},
     workspace::WorkDir,
 };
-use crate::{home::Home, host, queue::EntryId, queue::control::is_held};
+use crate::{error_chain::in_full, home::Home, host, queue::EntryId, queue::control::is_held};
 
 /// Prints a line per finding; true if nothing is wrong.
 pub fn run(home: &Home, settings: &Settings, test_letter_to: Option<&Address>) -> bool {
@@ -128,7 +128,7 @@ impl Findings {
     fn chunks(&mut self, home: &Home) {
         let entries = match fs_err::read_dir(home.scripts()) {
             Ok(entries) => entries,
-            Err(error) => return self.wrong(&format!("{error}; the chunks belong there")),
+            Err(error) => return self.wrong(&format!("{}; the chunks belong there", in_full(&error))),
         };
         let mut names: Vec<String> = entries
             .flatten()
@@ -156,7 +156,7 @@ impl Findings {
                 self.wrong(&format!("scripts/{name} can be written by everybody, and is run: chmod o-w"));
             }
             match fs_err::read(path) {
-                Err(error) => self.wrong(&error.to_string()),
+                Err(error) => self.wrong(&in_full(&error)),
                 Ok(chunk) => {
                     for word in placeholder::mistyped(&chunk) {
                         self.wrong(&format!(
@@ -193,14 +193,16 @@ impl Findings {
         {
             match command.look_up() {
                 Ok(()) => ok(&format!("the launcher's {} is there", command.program())),
-                Err(error) => self.wrong(&format!("{error}; install it, or mend PATH (cron's is short)")),
+                Err(error) => {
+                    self.wrong(&format!("{}; install it, or mend PATH (cron's is short)", in_full(&error)));
+                }
             }
         }
     }
 
     fn work_dir(&mut self, home: &Home, settings: &Settings) {
         match WorkDir::open(&settings.work_dir, home) {
-            Err(error) => self.wrong(&format!("{error}; AMP_CI_WORK_DIR names another")),
+            Err(error) => self.wrong(&format!("{}; AMP_CI_WORK_DIR names another", in_full(&error))),
             Ok(work_dir) if tempfile::tempdir_in(work_dir.path()).is_err() => {
                 self.wrong(&format!(
                     "no directory can be made in {}: is it full or read-only?",

@@ -27,6 +27,7 @@ use super::{
 };
 use crate::{
     durable,
+    error_chain::in_full,
     home::Home,
     host,
     queue::{Backlog, Claimed, DrainLock, EntryId, EntryState, Lane, Listing, control::is_held, reading},
@@ -340,7 +341,7 @@ impl Run<'_> {
 
     fn sweep(&self) {
         if let Err(error) = retention::sweep(&self.ci.home, self.ci.settings.keep) {
-            tracing::warn!("old records stay: {error}");
+            tracing::warn!("old records stay: {}", in_full(&error));
         }
     }
 

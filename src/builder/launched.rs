@@ -17,7 +17,9 @@ use super::{
     verdict::{self, Listener, Nonce, Said},
 };
 use crate::{
-    durable, host,
+    durable,
+    error_chain::in_full,
+    host,
     queue::Claimed,
     records::{Rc, Record, RunningAttempt, Verdict},
     text::printable,
@@ -85,7 +87,7 @@ pub fn run(task: &Task, launcher: &Launcher, build_sh: &[u8], output: &mut Outpu
         && let Err(error) = launcher.cancel(&name, workspace, &ci.children)
     {
         // Before its next try it is taken away in any case.
-        tracing::warn!("{error}");
+        tracing::warn!("{}", in_full(&error));
     }
     Ok(ran)
 }

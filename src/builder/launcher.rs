@@ -8,9 +8,8 @@ use std::{
     process::{Command, Stdio},
 };
 
-use rustix::fs::Access;
-
 use super::{process, tree::Children};
+use crate::{error_chain::at, program};
 
 /// Seconds that a cancel command may take.
 const CANCEL_LIMIT: &str = "60";
@@ -51,16 +50,14 @@ impl CommandLine {
 
     /// Is the program there? An engine that is not installed is no failure of a build.
     pub fn look_up(&self) -> io::Result<()> {
-        let path = env::var_os("PATH").unwrap_or_default();
-        let is_program = |path: &Path| rustix::fs::access(path, Access::EXEC_OK).is_ok() && path.is_file();
-        let found = match self.program() {
-            path if path.contains('/') => is_program(Path::new(path)),
-            name => env::split_paths(&path).any(|dir| is_program(&dir.join(name))),
+        let name = Path::new(self.program());
+        let found = if name.is_absolute() {
+            program::check(name).is_ok()
+        } else {
+            program::find_in(&env::var_os("PATH").unwrap_or_default(), name).is_some()
         };
-        let missing = || {
-            io::Error::new(io::ErrorKind::NotFound, format!("{}: no such program in PATH", self.program()))
-        };
-        found.then_some(()).ok_or_else(missing)
+        let missing = || format!("{}: no such program in PATH", self.program());
+        if found { Ok(()) } else { Err(io::Error::new(io::ErrorKind::NotFound, missing())) }
     }
 
     /// The program.
@@ -103,7 +100,7 @@ impl Launcher {
             .stdout(said.try_clone()?)
             .stderr(said.try_clone()?);
         let status =
-            children.run(&mut command).map_err(|error| failed(&format!("cannot be run: {error}")))?;
+            children.run(&mut command).map_err(at(format_args!("`{}` cannot be run", cancel.program())))?;
         if status.success() {
             return Ok(());
         }

@@ -15,6 +15,7 @@ use lettre::{
 
 use super::{launched, settings::Settings};
 use crate::{
+    error_chain::in_full,
     home::Home,
     queue::{BuildRequest, EntryId, fields::is_address},
     records::{BuildResult, Outcome, Record, excerpt},
@@ -126,7 +127,7 @@ fn recipient(request: &BuildRequest, home: &Home, settings: &Settings) -> Addres
         Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
         Err(error) => {
             if error.kind() != ErrorKind::NotFound {
-                tracing::warn!("{error}: the fallback gets the letter");
+                tracing::warn!("{}: the fallback gets the letter", in_full(&error));
             }
             String::new()
         }

@@ -4,84 +4,85 @@
 
 use std::{
     fmt::{self, Write as _},
-    fs::File,
-    io::{self, IsTerminal, Write as _},
-    os::unix::fs::MetadataExt,
-    path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
+    io::{self, IsTerminal},
+    path::Path,
+    process,
 };
 
 use jiff::Zoned;
 use tracing::{
-    Event, Level, Subscriber,
+    Event, Level, Metadata, Subscriber,
     field::{Field, Visit},
 };
-use tracing_subscriber::{Layer, layer::Context, prelude::*};
+use tracing_subscriber::{
+    filter::filter_fn,
+    fmt::{FmtContext, FormatEvent, FormatFields, format::Writer, layer},
+    prelude::*,
+    registry::LookupSpan,
+};
+
+use crate::{log_file::LogFile, text::printable};
 
 /// The target of events that a person at a terminal sees too.
 pub const PROGRESS: &str = "progress";
 
 /// Opens the log and makes it the place where events go. An error is a log that cannot be used.
 pub fn start(path: &Path, debug: bool) -> io::Result<()> {
-    let log = BuildLog {
-        path: path.to_path_buf(),
-        file: Mutex::new(open(path)?),
-        most: if debug { Level::DEBUG } else { Level::INFO },
-        terminal: io::stderr().is_terminal(),
-    };
-    tracing_subscriber::registry().with(log).try_init().map_err(io::Error::other)
+    let most = if debug { Level::DEBUG } else { Level::INFO };
+    let is_progress = |event: &Metadata| event.target() == PROGRESS;
+    let is_ours = move |event: &Metadata| is_progress(event) || event.target().starts_with("amp_ci");
+    let is_logged = move |event: &Metadata| is_ours(event) && *event.level() <= most;
+    let is_shown =
+        move |event: &Metadata| is_logged(event) && (is_progress(event) || *event.level() <= Level::WARN);
+    let log = layer()
+        .event_format(Entry)
+        .with_writer(LogFile::open(path)?)
+        .log_internal_errors(false)
+        .with_filter(filter_fn(is_logged));
+    let terminal = io::stderr().is_terminal().then(|| {
+        layer()
+            .event_format(FirstLine)
+            .with_writer(io::stderr)
+            .log_internal_errors(false)
+            .with_filter(filter_fn(is_shown))
+    });
+    tracing_subscriber::registry().with(log).with(terminal).try_init().map_err(io::Error::other)
 }
 
-struct BuildLog {
-    path: PathBuf,
-    file: Mutex<File>,
-    most: Level,
-    terminal: bool,
-}
+/// An event as build.log has it.
+struct Entry;
 
-fn open(path: &Path) -> io::Result<File> {
-    Ok(fs_err::OpenOptions::new().append(true).create(true).open(path)?.into_file())
-}
-
-impl<S: Subscriber> Layer<S> for BuildLog {
-    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+impl<S: Subscriber + for<'a> LookupSpan<'a>, N: for<'w> FormatFields<'w> + 'static> FormatEvent<S, N>
+    for Entry
+{
+    fn format_event(&self, _: &FmtContext<'_, S, N>, mut log: Writer<'_>, event: &Event<'_>) -> fmt::Result {
         let metadata = event.metadata();
-        let ours = metadata.target() == PROGRESS || metadata.target().starts_with("amp_ci");
-        if !ours || *metadata.level() > self.most {
-            return;
-        }
-        let mut message = Message::default();
-        event.record(&mut message);
-        let source = metadata.file().and_then(|file| file.rsplit('/').next()).unwrap_or("?");
-        let line = format!(
-            "{} [{:<8}] ({source}:{}:{})  {}",
+        write!(
+            log,
+            "{} [{:<8}] ({}:{}:{})  {}",
             Zoned::now().strftime("%Y-%m-%d %H:%M:%S,%3f"),
             metadata.level().as_str().replace("WARN", "WARNING"),
+            metadata.file().and_then(|file| file.rsplit('/').next()).unwrap_or("?"),
             metadata.line().unwrap_or(0),
-            std::process::id(),
-            lines(&message.0),
-        );
-        self.append(&line);
-        if self.terminal && (metadata.target() == PROGRESS || *metadata.level() <= Level::WARN) {
-            let first = message.0.lines().next().unwrap_or_default();
-            let _ = writeln!(io::stderr(), "{}", crate::text::printable(first));
-        }
+            process::id(),
+            lines(&message(event)),
+        )
     }
 }
 
-impl BuildLog {
-    /// One write, into the file that has the name now: logs are rotated by renaming.
-    fn append(&self, line: &str) {
-        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        let identity = |metadata: std::fs::Metadata| (metadata.dev(), metadata.ino());
-        let named = self.path.metadata().map(identity).ok();
-        if (named.is_none() || named != file.metadata().map(identity).ok())
-            && let Ok(new) = open(&self.path)
-        {
-            *file = new;
-        }
-        // A log that cannot be written stops no build.
-        let _ = file.write_all(line.as_bytes());
+/// An event as a person at a terminal sees it.
+struct FirstLine;
+
+impl<S: Subscriber + for<'a> LookupSpan<'a>, N: for<'w> FormatFields<'w> + 'static> FormatEvent<S, N>
+    for FirstLine
+{
+    fn format_event(
+        &self,
+        _: &FmtContext<'_, S, N>,
+        mut terminal: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        writeln!(terminal, "{}", printable(message(event).lines().next().unwrap_or_default()))
     }
 }
 
@@ -91,12 +92,17 @@ fn lines(text: &str) -> String {
     let mut shown = String::with_capacity(text.len() + 64);
     for (number, line) in text.strip_suffix('\n').unwrap_or(text).split('\n').enumerate() {
         let indent = if number == 0 { "" } else { "    " };
-        let _ = writeln!(shown, "{indent}{}", crate::text::printable(line));
+        let _ = writeln!(shown, "{indent}{}", printable(line));
     }
     shown
 }
 
-/// The message of an event.
+fn message(event: &Event<'_>) -> String {
+    let mut message = Message::default();
+    event.record(&mut message);
+    message.0
+}
+
 #[derive(Default)]
 struct Message(String);
 

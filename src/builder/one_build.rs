@@ -24,6 +24,7 @@ use super::{
     workspace,
 };
 use crate::{
+    error_chain::in_full,
     host,
     queue::{Claimed, EntryId},
     records::{BuildResult, Record, RunningAttempt, Verdict},
@@ -86,14 +87,14 @@ pub fn run(ci: &Ci, entry: &Claimed, script_is_over: &dyn Fn()) -> Done {
         _ => record.take_back(before.as_ref()),
     };
     if let Err(error) = counted {
-        tracing::warn!("{error}: this try will be counted");
+        tracing::warn!("{}: this try will be counted", in_full(&error));
     }
     if done.is_err() {
         // On a full disk it is in the way of the next push.
         let _ = fs_err::remove_file(record.output());
     }
     if let Err(error) = put_back(ci, entry) {
-        tracing::error!("{error}: the next build puts it back");
+        tracing::error!("{}: the next build puts it back", in_full(&error));
     }
     done.unwrap_or_else(Done::Fault)
 }
@@ -184,7 +185,7 @@ fn try_once(
         ran.and_then(|ran| output.finish().map(|()| ran)).map_err(Fault::at("a build cannot be run"))
     });
     if let Err(error) = workspace.remove(&ci.children) {
-        tracing::warn!("{error}");
+        tracing::warn!("{}", in_full(&error));
     }
     tried(ran?)
 }

@@ -2,16 +2,17 @@
 
 use std::{io, path::Path};
 
+use crate::proc_table;
+
 /// The Python original's `build.py` keeps its PID in `queue/lock`: while it lives, the queue is its own, and
 /// nothing in it may be touched.
 pub fn refuse_beside_the_original(queue: &Path) -> io::Result<()> {
     let lock = std::fs::read_to_string(queue.join("lock")).unwrap_or_default();
-    let Some(pid) = lock.lines().next().and_then(|line| line.trim().parse::<u32>().ok()) else {
+    let Some(pid) = lock.lines().next().and_then(|line| line.trim().parse().ok()) else {
         return Ok(());
     };
-    let command = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    let is_original = |word: &[u8]| word == b"build.py" || word.ends_with(b"/build.py");
-    if command.split(|byte| *byte == 0).any(is_original) {
+    let is_original = |word: &Vec<u8>| word == b"build.py" || word.ends_with(b"/build.py");
+    if proc_table::command_line(pid).iter().any(is_original) {
         let what = format!(
             "queue/lock names process {pid}, a build.py that still runs: let it end, and take it out of the crontab"
         );

@@ -19,7 +19,7 @@ use super::{
     letter::{self, Draft, Letter},
     settings::{MailUrl, Settings},
 };
-use crate::{durable, home::Home};
+use crate::{durable, error_chain::in_full, home::Home};
 
 /// How long a mail server may take for one step.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -90,7 +90,7 @@ impl Outbox {
             Way::Smtp(server) => match server.test_connection() {
                 Ok(true) => Ok(()),
                 Ok(false) => Err("the mail server does not answer as one".to_string()),
-                Err(error) => Err(told(&error)),
+                Err(error) => Err(in_full(&error)),
             },
         }
     }
@@ -106,7 +106,7 @@ impl Outbox {
         let stems = match self.stems() {
             Ok(stems) if stems.is_empty() => return,
             Ok(stems) => stems,
-            Err(error) => return tracing::error!("{error}"),
+            Err(error) => return tracing::error!("{}", in_full(&error)),
         };
         if let Err(why) = self.try_server() {
             return tracing::warn!("mail waits in outbox/: {why}");
@@ -119,7 +119,7 @@ impl Outbox {
                 Ok(bytes) => bytes,
                 Err(error) if error.kind() == ErrorKind::NotFound => continue,
                 Err(error) => {
-                    tracing::error!("{error}");
+                    tracing::error!("{}", in_full(&error));
                     continue;
                 }
             };
@@ -128,7 +128,9 @@ impl Outbox {
             match sent {
                 Sent::Accepted => match fs_err::remove_file(&path) {
                     Ok(()) => tracing::info!("sent {stem}.eml to {}", recipient(&bytes)),
-                    Err(error) => tracing::error!("sent {stem}.eml, but {error}: it will be sent again"),
+                    Err(error) => {
+                        tracing::error!("sent {stem}.eml, but {}: it will be sent again", in_full(&error));
+                    }
                 },
                 Sent::Refused(why) => stems.extend(self.give_up(&stem, &bytes, &why)),
                 Sent::NotNow(why) | Sent::Broken(why) if is_old(&path) => {
@@ -150,7 +152,7 @@ impl Outbox {
             Way::Directory(dir) => {
                 return match durable::replace(&dir.join(format!("{stem}.eml")), bytes, 0o666) {
                     Ok(()) => Sent::Accepted,
-                    Err(error) => Sent::NoServer(error.to_string()),
+                    Err(error) => Sent::NoServer(in_full(&error)),
                 };
             }
             Way::Smtp(server) => server,
@@ -165,7 +167,7 @@ impl Outbox {
                 // RFC 4954, 6: what concerns the login concerns every message; RFC 5321, 3.8: 421 is a good-bye, and that
                 // the server lets us in has been seen.
                 let code = error.status().map(u16::from);
-                let why = told(&error);
+                let why = in_full(&error);
                 if matches!(code, Some(454 | 530 | 534 | 535 | 538)) {
                     Sent::NoServer(why)
                 } else if matches!(code, None | Some(421)) {
@@ -204,7 +206,7 @@ impl Outbox {
             );
             if let Err(error) = self.put(&letter) {
                 // It stays where it is, and is refused and told of again.
-                tracing::error!("{error}");
+                tracing::error!("{}", in_full(&error));
                 return None;
             }
             told = Some(letter.stem);
@@ -213,7 +215,7 @@ impl Outbox {
         let moved = fs_err::create_dir_all(&failed)
             .and_then(|()| fs_err::rename(self.path(stem), failed.join(format!("{stem}.eml"))));
         if let Err(error) = moved {
-            tracing::error!("{error}");
+            tracing::error!("{}", in_full(&error));
         }
         told
     }
@@ -323,18 +325,4 @@ fn is_old(path: &Path) -> bool {
     let age =
         path.metadata().and_then(|metadata| metadata.modified()).ok().and_then(|time| time.elapsed().ok());
     age.is_some_and(|age| age > TRIED_FOR)
-}
-
-/// An error with its causes, in one line.
-fn told(error: &smtp::Error) -> String {
-    let mut told = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        let text = error.to_string();
-        if !told.contains(&text) {
-            told = format!("{told}: {text}");
-        }
-        cause = error.source();
-    }
-    told
 }

@@ -12,6 +12,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::error_chain::at;
+
 /// What is moved at a time, and the least that the file grows between two moves.
 const STEP: u64 = 256 << 10;
 
@@ -40,7 +42,7 @@ impl OutputLog {
 
     /// Appends what came.
     pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.file.write_all_at(bytes, self.length).map_err(|error| self.failed(&error))?;
+        self.file.write_all_at(bytes, self.length).map_err(self.failed())?;
         self.length += bytes.len() as u64;
         self.total += bytes.len() as u64;
         if self.length > self.limit + (self.limit - self.head).max(STEP) {
@@ -54,12 +56,12 @@ impl OutputLog {
         if self.total > self.limit {
             self.leave_out()?;
         }
-        self.file.sync_data().map_err(|error| self.failed(&error))
+        self.file.sync_data().map_err(self.failed())
     }
 
     /// Brings the file down to its limit: head, the line, tail.
     fn leave_out(&mut self) -> io::Result<()> {
-        self.move_tail().map_err(|error| self.failed(&error))
+        self.move_tail().map_err(self.failed())
     }
 
     fn move_tail(&mut self) -> io::Result<()> {
@@ -85,8 +87,8 @@ impl OutputLog {
         Ok(())
     }
 
-    fn failed(&self, error: &io::Error) -> io::Error {
-        io::Error::new(error.kind(), format!("cannot write {}: {error}", self.path.display()))
+    fn failed(&self) -> impl FnOnce(io::Error) -> io::Error {
+        at(format!("cannot write {}", self.path.display()))
     }
 }
 

@@ -29,6 +29,7 @@ use super::{
     tree::{MARK, Tree},
 };
 use crate::{
+    error_chain::at,
     queue::Claimed,
     records::{Record, RunningAttempt},
 };
@@ -123,8 +124,7 @@ impl Stop {
 /// Starts the program: a process group of its own, nothing on stdin, its output in a pipe.
 pub fn start<'a>(task: &Task<'a>, program: &Program) -> io::Result<Running<'a>> {
     let Task { ci, record, entry, workspace, variables, running } = *task;
-    let failed = |what: &str, error: io::Error| io::Error::new(error.kind(), format!("{what}: {error}"));
-    let pipe = || pipe().map_err(|error| failed("cannot make a pipe", error.into()));
+    let pipe = || pipe().map_err(|errno| at("cannot make a pipe")(errno.into()));
     let (output, to_output) = pipe()?;
     let mut pipes = vec![(Stream::Output, output)];
     let to_errors = if program.errors_apart {
@@ -152,7 +152,7 @@ pub fn start<'a>(task: &Task<'a>, program: &Program) -> io::Result<Running<'a>> 
     let child = ci
         .children
         .spawn(&mut command)
-        .map_err(|error| failed(&format!("cannot start {}", name.to_string_lossy()), error))?;
+        .map_err(at(format_args!("cannot start {}", name.to_string_lossy())))?;
     // Our copies of the write ends go with it.
     drop(command);
     let pid = child.id();
@@ -163,7 +163,7 @@ pub fn start<'a>(task: &Task<'a>, program: &Program) -> io::Result<Running<'a>> 
         Ok(ended) => started.ended = ended,
         Err(error) => {
             started.end_all()?;
-            return Err(failed("cannot watch a process", error.into()));
+            return Err(at("cannot watch a process")(error.into()));
         }
     }
     announce::start(ci, entry, pid);

@@ -19,6 +19,7 @@ use super::{
     trouble::Fault,
 };
 use crate::{
+    error_chain::in_full,
     host,
     queue::{Claimed, EntryId, EntryState, Listing},
     records::{BuildResult, Record, RunningAttempt, Verdict},
@@ -47,7 +48,7 @@ pub fn recover(ci: &Ci, listing: &Listing) -> Result<bool, Fault> {
     }
     for error in ci.work_dir()?.sweep(&ci.children) {
         // Said aloud when its build ended: not again at each start.
-        tracing::debug!("{error}");
+        tracing::debug!("{}", in_full(&error));
     }
     for id in &ids {
         recover_one(ci, id).map_err(Fault::at("a build that was interrupted cannot be taken up again"))?;
@@ -107,7 +108,7 @@ fn recover_one(ci: &Ci, id: &EntryId) -> io::Result<()> {
         }
         Ok(None) => {}
         Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-            return ci.reject_claimed(id, &error.to_string());
+            return ci.reject_claimed(id, &in_full(&error));
         }
         Err(error) => return Err(error),
     }

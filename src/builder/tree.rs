@@ -15,6 +15,8 @@ use std::{
 
 use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process, kill_process_group};
 
+use crate::proc_table::{self, Process};
+
 /// The variable that marks a build's processes; its value names home and build.
 pub const MARK: &str = "AMP_CI_MARK";
 
@@ -36,7 +38,7 @@ pub struct Children {
 #[derive(Debug)]
 struct Table {
     begun: Instant,
-    processes: Vec<Process>,
+    processes: Vec<Marked>,
 }
 
 /// The processes of one build.
@@ -47,13 +49,10 @@ pub struct Tree {
     seen: HashMap<i32, u64>,
 }
 
-/// One line of the process table.
+/// A process with the marks that it carries.
 #[derive(Debug)]
-struct Process {
-    pid: i32,
-    parent: i32,
-    group: i32,
-    start: u64,
+struct Marked {
+    process: Process,
     /// Every variable [`MARK`] of the environment that it was started with.
     marks: Vec<Vec<u8>>,
 }
@@ -126,7 +125,9 @@ impl Children {
         let mut last = self.table.lock().unwrap_or_else(PoisonError::into_inner);
         match &*last {
             Some(table) if table.begun >= asked => Arc::clone(table),
-            _ => Arc::clone(last.insert(Arc::new(Table { begun: Instant::now(), processes: processes() }))),
+            _ => Arc::clone(
+                last.insert(Arc::new(Table { begun: Instant::now(), processes: marked_processes() })),
+            ),
         }
     }
 }
@@ -134,7 +135,7 @@ impl Children {
 impl Tree {
     /// The processes with this mark, and `root` (not yet waited for) with its descendants.
     pub fn new(mark: &str, root: Option<i32>) -> Self {
-        let seen = root.and_then(|root| Some((root, read_process(root)?.start))).into_iter().collect();
+        let seen = root.and_then(|root| Some((root, proc_table::process(root)?.start))).into_iter().collect();
         Self { mark: format!("{MARK}={mark}").into_bytes(), seen }
     }
 
@@ -178,23 +179,24 @@ impl Tree {
     }
 
     /// All that belong to the build and are not dead.
-    fn members<'t>(&mut self, table: &'t Table) -> Vec<&'t Process> {
+    fn members(&mut self, table: &Table) -> Vec<Process> {
         let own = getpid().as_raw_nonzero().get();
-        let is_root = |process: &&Process| {
+        let is_root = |Marked { process, marks }: &&Marked| {
             process.pid != own
-                && (self.seen.get(&process.pid) == Some(&process.start) || process.marks.contains(&self.mark))
+                && (self.seen.get(&process.pid) == Some(&process.start) || marks.contains(&self.mark))
         };
-        let members = with_descendants(table.processes.iter().filter(is_root).collect(), &table.processes);
+        let roots = table.processes.iter().filter(is_root).map(|marked| marked.process).collect();
+        let members = with_descendants(roots, &table.processes);
         self.seen.extend(members.iter().map(|process| (process.pid, process.start)));
         members
     }
 }
 
 /// `roots` and all their descendants.
-fn with_descendants<'t>(roots: Vec<&'t Process>, all: &'t [Process]) -> Vec<&'t Process> {
-    let mut below: HashMap<i32, Vec<&Process>> = HashMap::new();
-    for process in all {
-        below.entry(process.parent).or_default().push(process);
+fn with_descendants(roots: Vec<Process>, all: &[Marked]) -> Vec<Process> {
+    let mut below: HashMap<i32, Vec<Process>> = HashMap::new();
+    for Marked { process, .. } in all {
+        below.entry(process.parent).or_default().push(*process);
     }
     let mut found = HashMap::new();
     let mut next = roots;
@@ -225,14 +227,6 @@ fn signal(pid: i32, what: Signal) {
     }
 }
 
-/// Every variable [`MARK`] in the environment that a process was started with.
-fn marks(pid: i32) -> Vec<Vec<u8>> {
-    let environ = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-    let is_mark =
-        |variable: &&[u8]| variable.strip_prefix(MARK.as_bytes()).is_some_and(|rest| rest.starts_with(b"="));
-    environ.split(|byte| *byte == 0).filter(is_mark).map(<[u8]>::to_vec).collect()
-}
-
 /// Takes the status of a child that is dead; false if it is not.
 fn reap(pid: i32) -> bool {
     Pid::from_raw(pid)
@@ -241,49 +235,21 @@ fn reap(pid: i32) -> bool {
 
 /// All our children, the dead included where the kernel lists them.
 fn children_now() -> Vec<i32> {
-    own_children().unwrap_or_else(|| {
-        let own = getpid().as_raw_nonzero().get();
-        processes().into_iter().filter(|process| process.parent == own).map(|process| process.pid).collect()
+    let own = getpid().as_raw_nonzero().get();
+    proc_table::children(own).unwrap_or_else(|| {
+        proc_table::processes()
+            .iter()
+            .filter(|process| process.parent == own)
+            .map(|process| process.pid)
+            .collect()
     })
 }
 
-/// Our children by proc(5), `/proc/self/task/*/children`; none where the kernel does not tell, or a thread
-/// ended while it was asked (its children go to another thread, which may have been asked already).
-fn own_children() -> Option<Vec<i32>> {
-    let mut children = Vec::new();
-    for task in std::fs::read_dir("/proc/self/task").ok()? {
-        let pids = std::fs::read_to_string(task.ok()?.path().join("children")).ok()?;
-        children.extend(pids.split_ascii_whitespace().filter_map(|pid| pid.parse::<i32>().ok()));
-    }
-    Some(children)
-}
-
-/// Every process that is not dead.
-fn processes() -> Vec<Process> {
-    let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
-    entries
-        .flatten()
-        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .filter_map(read_process)
-        .map(|process| Process { marks: marks(process.pid), ..process })
-        .collect()
-}
-
-/// proc(5), `/proc/PID/stat`, without the marks; none for the dead, zombies included.
-fn read_process(pid: i32) -> Option<Process> {
-    let stat = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
-    let stat = String::from_utf8_lossy(&stat);
-    // The name is in parentheses and may hold anything, parentheses too.
-    let (_, after_name) = stat.rsplit_once(')')?;
-    let fields: Vec<&str> = after_name.split_ascii_whitespace().collect();
-    if matches!(*fields.first()?, "Z" | "X") {
-        return None;
-    }
-    Some(Process {
-        pid,
-        parent: fields.get(1)?.parse().ok()?,
-        group: fields.get(2)?.parse().ok()?,
-        start: fields.get(19)?.parse().ok()?,
-        marks: Vec::new(),
-    })
+/// Every process that is not dead, with its marks.
+fn marked_processes() -> Vec<Marked> {
+    let is_mark = |variable: &Vec<u8>| {
+        variable.strip_prefix(MARK.as_bytes()).is_some_and(|rest| rest.starts_with(b"="))
+    };
+    let marks = |pid| proc_table::environment(pid).into_iter().filter(is_mark).collect();
+    proc_table::processes().into_iter().map(|process| Marked { process, marks: marks(process.pid) }).collect()
 }

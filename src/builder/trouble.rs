@@ -22,6 +22,7 @@ use super::{
 };
 use crate::{
     durable,
+    error_chain::{errno, in_full},
     home::Home,
     host,
     queue::{DrainLock, EntryId},
@@ -38,7 +39,7 @@ pub struct Fault {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.stage, self.error)
+        write!(f, "{}: {}", self.stage, in_full(&self.error))
     }
 }
 
@@ -51,11 +52,10 @@ impl Fault {
     /// By what it is recognised the next time. What concerns the machine as a whole is one trouble, wherever it
     /// is met; of anything else it matters what we were at.
     fn key(&self) -> String {
-        let text = self.error.to_string();
-        // Through whatever the error was wrapped in on its way, with names that differ each time.
-        let code = text.rsplit_once("(os error ").and_then(|(_, rest)| rest.split(')').next()?.parse().ok());
-        let cause = code.map_or_else(|| self.error.kind().to_string(), os_error);
-        match code.map(Errno::from_raw_os_error) {
+        let errno = errno(&self.error);
+        let cause =
+            errno.map_or_else(|| self.error.kind().to_string(), |errno| io::Error::from(errno).to_string());
+        match errno {
             Some(
                 Errno::NOSPC
                 | Errno::DQUOT
@@ -69,10 +69,6 @@ impl Fault {
             _ => format!("{}: {cause}", self.stage),
         }
     }
-}
-
-fn os_error(code: i32) -> String {
-    io::Error::from_raw_os_error(code).to_string()
 }
 
 /// What one run of `build` meets, and what earlier ones have said.

@@ -1,11 +1,11 @@
 //! The private directory that a build runs in, and the directory where these are made.
 
 use std::{
-    fs::Permissions,
+    fs::DirBuilder,
     io::{self, ErrorKind},
     os::unix::{
         ffi::OsStrExt,
-        fs::{MetadataExt, PermissionsExt},
+        fs::{DirBuilderExt, MetadataExt},
     },
     path::{Path, PathBuf},
     process::{Command, ExitStatus, Stdio},
@@ -14,7 +14,7 @@ use std::{
 use sha2::{Digest, Sha256};
 
 use super::tree::Children;
-use crate::{home::Home, queue::EntryId};
+use crate::{error_chain::at, home::Home, queue::EntryId};
 
 /// The directory of workspaces, resolved and found safe.
 #[derive(Debug, Clone)]
@@ -31,18 +31,14 @@ pub struct Workspace(PathBuf);
 impl WorkDir {
     /// Resolves `configured` (often a symlink) and refuses what somebody else could turn against us.
     pub fn open(configured: &Path, home: &Home) -> io::Result<Self> {
-        let refuse = |why: String| {
-            io::Error::new(
-                ErrorKind::PermissionDenied,
-                format!("work directory {}: {why}", configured.display()),
-            )
-        };
-        let failed = |error: io::Error| {
-            io::Error::new(error.kind(), format!("work directory {}: {error}", configured.display()))
-        };
-        let path = configured.canonicalize().map_err(failed)?;
-        let link = configured.symlink_metadata().map_err(failed)?;
-        let target = path.metadata().map_err(failed)?;
+        Self::open_safe(configured, home).map_err(at(format_args!("work directory {}", configured.display())))
+    }
+
+    fn open_safe(configured: &Path, home: &Home) -> io::Result<Self> {
+        let refuse = |why: String| io::Error::new(ErrorKind::PermissionDenied, why);
+        let path = configured.canonicalize()?;
+        let link = configured.symlink_metadata()?;
+        let target = path.metadata()?;
         let user = rustix::process::geteuid().as_raw();
         for (what, owner) in [("it", link.uid()), ("what it leads to", target.uid())] {
             if owner != 0 && owner != user {
@@ -50,7 +46,7 @@ impl WorkDir {
             }
         }
         if !target.is_dir() {
-            return Err(failed(ErrorKind::NotADirectory.into()));
+            return Err(ErrorKind::NotADirectory.into());
         }
         if target.mode() & 0o1002 == 0o0002 {
             return Err(refuse(
@@ -70,10 +66,10 @@ impl WorkDir {
         let new = tempfile::Builder::new()
             .prefix(&format!("{}{id}-", self.prefix))
             .rand_bytes(8)
-            .permissions(Permissions::from_mode(0o700))
-            .tempdir_in(&self.path)
-            .map_err(|error| io::Error::new(error.kind(), format!("cannot make a workspace: {error}")))?;
-        Ok(Workspace(new.keep()))
+            .disable_cleanup(true)
+            .make_in(&self.path, |path| DirBuilder::new().mode(0o700).create(path))
+            .map_err(at("cannot make a workspace"))?;
+        Ok(Workspace(new.path().to_path_buf()))
     }
 
     /// Removes what killed runs of this home and user left; returns what could not be removed.
@@ -152,9 +148,7 @@ impl Workspace {
         // find refuses to work by a PATH with relative directories in it.
         command.env("PATH", "/usr/local/bin:/usr/bin:/bin");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        children
-            .run(&mut command)
-            .map_err(|error| io::Error::new(error.kind(), format!("cannot run {program}: {error}")))
+        children.run(&mut command).map_err(at(format_args!("cannot run {program}")))
     }
 }
 

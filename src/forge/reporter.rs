@@ -27,7 +27,7 @@ use super::{
     token::{NoToken, Token},
     unsent::{Opened, Unsent, Wait, Waiting},
 };
-use crate::{home::Home, queue::EntryId};
+use crate::{error_chain::in_full, home::Home, queue::EntryId};
 
 /// How long is waited, and for what.
 #[derive(Debug, Clone)]
@@ -154,7 +154,7 @@ struct Courier {
 impl Courier {
     fn pass(&mut self) {
         if let Err(error) = self.send_due() {
-            tracing::error!("statuses wait in outbox/: {error}");
+            tracing::error!("statuses wait in outbox/: {}", in_full(&error));
         }
     }
 

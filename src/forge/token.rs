@@ -41,8 +41,8 @@ pub enum NoToken {
     )]
     Malformed,
     /// The system does not let us read it.
-    #[error("{0}")]
-    Unreadable(#[source] io::Error),
+    #[error(transparent)]
+    Unreadable(io::Error),
 }
 
 impl Token {

@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use super::{reply::Refusal, status::Status};
 use crate::{
     durable,
+    error_chain::in_full,
     home::Home,
     queue::{EntryId, fields::Repository},
 };
@@ -129,10 +130,10 @@ impl Unsent {
             }
             Err(error) if error.kind() == ErrorKind::NotFound => None,
             Err(error) => {
-                tracing::error!("{}: {error}", path.display());
+                tracing::error!("{}: {}", path.display(), in_full(&error));
                 if error.kind() == ErrorKind::InvalidData {
                     let moved = self.make_failed().and_then(|()| fs_err::rename(&path, self.failed(id)));
-                    let _ = moved.inspect_err(|error| tracing::error!("{error}"));
+                    let _ = moved.inspect_err(|error| tracing::error!("{}", in_full(error)));
                 }
                 None
             }

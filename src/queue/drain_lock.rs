@@ -1,9 +1,9 @@
 //! The right to take entries out of the queue: whoever holds a [`DrainLock`] is the only one.
 
 use std::{
-    fs::{File, Permissions},
+    fs::File,
     io::{self, ErrorKind, Write},
-    os::unix::fs::{FileExt, PermissionsExt},
+    os::unix::fs::FileExt,
     path::{Path, PathBuf},
 };
 
@@ -13,7 +13,7 @@ use rustix::{
 };
 
 use super::{BuildRequest, EntryId, EntryState, reading};
-use crate::durable::NEW_PREFIX;
+use crate::{durable, error_chain::at};
 
 /// The drain lock: a kernel lock on `queue/.drain`, held until this value is dropped or the process dies.
 ///
@@ -58,9 +58,7 @@ impl DrainLock {
                 Ok(Some(drain))
             }
             Err(Errno::WOULDBLOCK) => Ok(None),
-            Err(error) => {
-                Err(io::Error::new(error.kind(), format!("cannot lock {}: {error}", path.display())))
-            }
+            Err(error) => Err(at(format_args!("cannot lock {}", path.display()))(error.into())),
         }
     }
 
@@ -107,10 +105,7 @@ impl DrainLock {
     /// Writes an entry again whose `.lock` somebody removed.
     pub fn restore(&self, id: &EntryId, bytes: &[u8]) -> io::Result<()> {
         let path = self.dir.join(id.waiting());
-        let mut new = tempfile::Builder::new()
-            .prefix(NEW_PREFIX)
-            .permissions(Permissions::from_mode(0o666))
-            .tempfile_in(&self.dir)?;
+        let mut new = durable::new_file(&self.dir, 0o666)?;
         new.write_all(bytes)?;
         new.as_file().sync_all()?;
         match new.persist_noclobber(path) {
@@ -192,11 +187,8 @@ impl DrainLock {
                 }
             }
             Err(error) => {
-                let error = io::Error::from(error);
-                Err(io::Error::new(
-                    error.kind(),
-                    format!("cannot rename {} to {}: {error}", from.display(), to.display()),
-                ))
+                let what = format_args!("cannot rename {} to {}", from.display(), to.display());
+                Err(at(what)(error.into()))
             }
         }
     }

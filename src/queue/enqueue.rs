@@ -1,10 +1,9 @@
 //! How a request gets into the queue: durable before anybody is told, and in the order of acceptance.
 
 use std::{
-    ffi::OsStr,
-    fs::{File, Permissions},
+    fs::File,
     io::{self, ErrorKind, Read, Write},
-    os::unix::fs::{FileExt, PermissionsExt},
+    os::unix::fs::FileExt,
     path::Path,
     time::SystemTime,
 };
@@ -13,7 +12,11 @@ use rustix::{fs::FlockOperation, io::retry_on_intr};
 use tempfile::NamedTempFile;
 
 use super::{BuildRequest, EntryId, Origin};
-use crate::{durable::NEW_PREFIX, home::Home};
+use crate::{
+    durable,
+    error_chain::{at, in_full},
+    home::Home,
+};
 
 /// Stores `request` and returns its name.
 ///
@@ -42,23 +45,19 @@ fn store(home: &Home, text: &str) -> io::Result<EntryId> {
 
 fn store_once(home: &Home, text: &str) -> io::Result<EntryId> {
     let queue = home.queue();
-    let mut new = tempfile::Builder::new()
-        .prefix(NEW_PREFIX)
-        .permissions(Permissions::from_mode(0o666))
-        .tempfile_in(&queue)
-        .map_err(|error| in_file(&queue, "cannot make a file in it", &error))?;
-    let failed = |what: &str, error: &io::Error| in_file(&queue, what, error);
-    new.write_all(text.as_bytes()).map_err(|error| failed("cannot write an entry", &error))?;
-    new.as_file().sync_all().map_err(|error| failed("cannot write an entry to the disk", &error))?;
+    let mut new = durable::new_file(&queue, 0o666).map_err(at("queue/: cannot make a file in it"))?;
+    new.write_all(text.as_bytes()).map_err(at("queue/: cannot write an entry"))?;
+    new.as_file().sync_all().map_err(at("queue/: cannot write an entry to the disk"))?;
 
     let id = name_and_rename(home, new)?;
 
-    fs_err::File::open(&queue).and_then(|dir| dir.sync_all()).map_err(|error| {
+    durable::sync_dir(&queue).map_err(|error| {
         // Not known to be durable: as if it had never been.
         match fs_err::remove_file(queue.join(id.waiting())) {
-            Ok(()) => failed("cannot make the entry durable", &error),
+            Ok(()) => at("queue/: cannot make the entry durable")(error),
             Err(left) => {
-                failed(&format!("cannot make build-{id} durable, nor take it back ({left})"), &error)
+                let left = in_full(&left);
+                at(format_args!("queue/: cannot make build-{id} durable, nor take it back ({left})"))(error)
             }
         }
     })?;
@@ -66,7 +65,7 @@ fn store_once(home: &Home, text: &str) -> io::Result<EntryId> {
 }
 
 /// The step under the lock: the name, and the entry under it.
-fn name_and_rename(home: &Home, mut new: NamedTempFile) -> io::Result<EntryId> {
+fn name_and_rename(home: &Home, mut new: NamedTempFile<fs_err::File>) -> io::Result<EntryId> {
     let queue = home.queue();
     let path = queue.join(".last");
     let last = File::options()
@@ -75,9 +74,9 @@ fn name_and_rename(home: &Home, mut new: NamedTempFile) -> io::Result<EntryId> {
         .create(true)
         .truncate(false)
         .open(&path)
-        .map_err(|error| in_file(&path, "cannot open", &error))?;
+        .map_err(at("queue/.last: cannot open"))?;
     retry_on_intr(|| rustix::fs::flock(&last, FlockOperation::LockExclusive))
-        .map_err(|error| in_file(&path, "cannot lock", &error.into()))?;
+        .map_err(|errno| at("queue/.last: cannot lock")(errno.into()))?;
 
     let now = EntryId::at(SystemTime::now());
     let mut id = match read_last(&last).and_then(|last| last.next()) {
@@ -89,7 +88,7 @@ fn name_and_rename(home: &Home, mut new: NamedTempFile) -> io::Result<EntryId> {
         if is_taken(home, &id) {
             id = past_all(home, &now)?;
         }
-        write_last(&last, &id).map_err(|error| in_file(&path, "cannot write", &error))?;
+        write_last(&last, &id).map_err(at("queue/.last: cannot write"))?;
         match new.persist_noclobber(queue.join(id.waiting())) {
             Ok(_) => return Ok(id),
             Err(error) => {
@@ -97,7 +96,7 @@ fn name_and_rename(home: &Home, mut new: NamedTempFile) -> io::Result<EntryId> {
                 match error.error.kind() {
                     ErrorKind::Interrupted => {}
                     ErrorKind::AlreadyExists => id = past_all(home, &now)?,
-                    _ => return Err(in_file(&queue, "cannot rename an entry", &error.error)),
+                    _ => return Err(at("queue/: cannot rename an entry")(error.error)),
                 }
             }
         }
@@ -151,10 +150,4 @@ fn is_taken(home: &Home, id: &EntryId) -> bool {
     [queue.join(id.claimed()), queue.join("bad").join(id.waiting()), home.builds().join(id.as_str())]
         .iter()
         .any(|path| path.symlink_metadata().is_ok())
-}
-
-fn in_file(path: &Path, what: &str, error: &io::Error) -> io::Error {
-    let path = path.file_name().unwrap_or(OsStr::new("queue")).to_string_lossy();
-    let path = if path == "queue" { "queue/".to_string() } else { format!("queue/{path}") };
-    io::Error::new(error.kind(), format!("{path}: {what}: {error}"))
 }

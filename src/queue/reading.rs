@@ -11,6 +11,7 @@ use std::{
 use rustix::{fs::OFlags, io::Errno};
 
 use super::{BuildRequest, EntryId};
+use crate::error_chain::at;
 
 /// No request is larger; a file that is has been put there by mistake and is not read into memory.
 const LARGEST_ENTRY: u64 = 1 << 20;
@@ -99,7 +100,7 @@ pub fn read(path: &Path) -> io::Result<EntryState> {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(EntryState::Missing),
         Err(error) if Errno::from_io_error(&error) == Some(Errno::LOOP) => return Ok(EntryState::NotAFile),
         Err(error) if Errno::from_io_error(&error) == Some(Errno::NXIO) => return Ok(EntryState::NotAFile),
-        Err(error) => return Err(io::Error::new(error.kind(), format!("{}: {error}", path.display()))),
+        Err(error) => return Err(at(path.display())(error)),
     };
     let metadata = file.metadata()?;
     if !metadata.is_file() {
@@ -109,9 +110,7 @@ pub fn read(path: &Path) -> io::Result<EntryState> {
         return Ok(EntryState::Invalid(format!("{} bytes: no request is that large", metadata.len())));
     }
     let mut bytes = Vec::with_capacity(512);
-    file.take(LARGEST_ENTRY + 1)
-        .read_to_end(&mut bytes)
-        .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))?;
+    file.take(LARGEST_ENTRY + 1).read_to_end(&mut bytes).map_err(at(path.display()))?;
     Ok(match serde_json::from_slice::<BuildRequest>(&bytes) {
         Ok(request) => EntryState::Request(request, bytes),
         Err(error)

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize, Serializer, de::DeserializeOwned};
 use super::{Outcome, Rc, Verdict};
 use crate::{
     durable,
+    error_chain::at,
     home::Home,
     queue::{BuildRequest, EntryId},
 };
@@ -146,9 +147,7 @@ impl Record {
     /// What was asked.
     pub fn request(&self) -> io::Result<BuildRequest> {
         let bytes = self.request_bytes()?;
-        serde_json::from_slice(&bytes).map_err(|error| {
-            io::Error::new(ErrorKind::InvalidData, format!("{}/request.json: {error}", self.dir.display()))
-        })
+        parsed(&self.dir.join("request.json"), &bytes)
     }
 
     /// The final word, if it has been said.
@@ -215,13 +214,16 @@ impl Record {
     fn read<T: DeserializeOwned>(&self, name: &str) -> io::Result<Option<T>> {
         let path = self.dir.join(name);
         match fs_err::read(&path) {
-            Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|error| {
-                io::Error::new(ErrorKind::InvalidData, format!("{}: {error}", path.display()))
-            }),
+            Ok(bytes) => parsed(&path, &bytes).map(Some),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
     }
+}
+
+fn parsed<T: DeserializeOwned>(path: &Path, bytes: &[u8]) -> io::Result<T> {
+    let invalid = |error| io::Error::new(ErrorKind::InvalidData, error);
+    serde_json::from_slice(bytes).map_err(invalid).map_err(at(path.display()))
 }
 
 fn json_line(value: &impl Serialize) -> Vec<u8> {

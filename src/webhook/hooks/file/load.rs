@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use crate::error_chain::in_full;
+
 use super::{
     reader::{LoadError, Reader},
     yaml,
@@ -26,7 +28,7 @@ pub fn load(path: &Path, template: bool) -> Result<Loaded, LoadError> {
         return Ok(Loaded::default());
     }
     let file = path.display().to_string();
-    let text = fs_err::read(path).map_err(|error| LoadError(error.to_string()))?;
+    let text = fs_err::read(path).map_err(|error| LoadError(in_full(&error)))?;
     let text = String::from_utf8(text).map_err(|error| {
         let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
         let line = 1 + String::from_utf8_lossy(before).matches('\n').count();

@@ -80,7 +80,7 @@ fn times_have_units() {
         assert_eq!(timeout.map_or(0, |timeout| timeout.as_secs()), seconds, "{written}");
     }
     for written in
-        ["x", "-1", "1d", "1.5h", "h", "30mm", "99999999999999999999", "9999999999999999999h", "''"]
+        ["x", "-1", "1d", "1d12h", "h", "30mm", "99999999999999999999", "9999999999999999999h", "''"]
     {
         let error = error(&format!("[{{id: x, command-timeout: {written}}}]"));
         let problem = "is not a time: write 90, 90s, 30m or 6h, or 0 for no limit";

@@ -1,0 +1,88 @@
+//! The kernel's table of processes, as proc(5) shows it.
+
+use std::fs;
+
+/// One process that is not dead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Process {
+    /// Its number.
+    pub pid: i32,
+    /// Its parent.
+    pub parent: i32,
+    /// Its process group.
+    pub group: i32,
+    /// When it was started, in ticks since boot. With its number it is never reused.
+    pub start: u64,
+}
+
+/// Every process that is not dead.
+pub fn processes() -> Vec<Process> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter_map(process).collect()
+}
+
+/// One of them; none for the dead, zombies included.
+pub fn process(pid: i32) -> Option<Process> {
+    let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
+    let stat = String::from_utf8_lossy(&stat);
+    // The name is in parentheses and may hold anything, parentheses too.
+    let (_, after_name) = stat.rsplit_once(')')?;
+    let fields: Vec<&str> = after_name.split_ascii_whitespace().collect();
+    if matches!(*fields.first()?, "Z" | "X") {
+        return None;
+    }
+    Some(Process {
+        pid,
+        parent: fields.get(1)?.parse().ok()?,
+        group: fields.get(2)?.parse().ok()?,
+        start: fields.get(19)?.parse().ok()?,
+    })
+}
+
+/// The children of a process, dead ones included; none where the kernel does not list them, or a thread ended
+/// meanwhile (its children go to another thread, which may have been asked already).
+pub fn children(pid: i32) -> Option<Vec<i32>> {
+    let mut children = Vec::new();
+    for thread in fs::read_dir(format!("/proc/{pid}/task")).ok()? {
+        let pids = fs::read_to_string(thread.ok()?.path().join("children")).ok()?;
+        children.extend(pids.split_ascii_whitespace().filter_map(|pid| pid.parse::<i32>().ok()));
+    }
+    Some(children)
+}
+
+/// The words that a process was started with; none if it is gone or not ours to look at.
+pub fn command_line(pid: i32) -> Vec<Vec<u8>> {
+    words(pid, "cmdline")
+}
+
+/// The variables, `NAME=value`, that a process was started with; none if it is gone or not ours to look at.
+pub fn environment(pid: i32) -> Vec<Vec<u8>> {
+    words(pid, "environ")
+}
+
+fn words(pid: i32, file: &str) -> Vec<Vec<u8>> {
+    let bytes = fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
+    bytes.split(|byte| *byte == 0).filter(|word| !word.is_empty()).map(<[u8]>::to_vec).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, id};
+
+    use super::*;
+
+    #[test]
+    fn a_child_is_found_with_its_words_and_variables_until_it_is_dead() {
+        let own = id().cast_signed();
+        let mut child = Command::new("sleep").arg("1000").env("PROC_TABLE", "x").spawn().unwrap();
+        let pid = child.id().cast_signed();
+        assert_eq!(process(pid).unwrap().parent, own);
+        assert!(processes().contains(&process(pid).unwrap()));
+        assert!(children(own).unwrap().contains(&pid));
+        assert_eq!(command_line(pid), [b"sleep".to_vec(), b"1000".to_vec()]);
+        assert!(environment(pid).contains(&b"PROC_TABLE=x".to_vec()));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(process(pid), None);
+    }
+}
