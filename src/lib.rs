@@ -7,6 +7,7 @@
 //! * [`builder`]: `build`. Drains the queue, runs each build, keeps its record, writes to the committer.
 //! * [`forge`]: what GitHub, Gitea, Forgejo or GitLab hears of builds.
 //! * [`records`]: what builds leave in `builds/`.
+//! * [`status`]: what is to be seen of an installation. Only reads.
 //! * [`queue`]: what both sides of the directory `queue/` agree on: the request, the entry, the order.
 //! * [`home`]: where everything is.
 //! * [`host`]: the names of this host and of our account.
@@ -30,6 +31,7 @@ pub mod program;
 pub mod queue;
 pub mod records;
 pub mod size;
+pub mod status;
 pub mod text;
 pub mod timeout;
 pub mod webhook;

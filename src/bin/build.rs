@@ -1,6 +1,12 @@
 //! `build`: one pass over the queue, `--threads N` builds at a time; made to be started by cron every minute.
 
-use std::{io, path::PathBuf, process::ExitCode, sync::Arc, thread};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+    thread,
+};
 
 use amp_ci::{
     builder::{
@@ -17,9 +23,10 @@ use amp_ci::{
     durable,
     home::Home,
     queue::DrainLock,
+    status::terminal::{self, LogArguments, StatusArguments, WaitArguments},
 };
 use anyhow::Context;
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use lettre::Address;
 use signal_hook::{
     consts::{SIGHUP, SIGINT, SIGTERM},
@@ -34,11 +41,13 @@ use signal_hook::{
 #[derive(Parser)]
 #[command(name = "build", bin_name = "build", version, after_help = AFTER_HELP)]
 struct Arguments {
+    #[command(subcommand)]
+    verb: Option<Verb>,
     /// Builds that run at the same time; those of one repository and branch never do
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     threads: u16,
     /// The installation's directory
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", global = true)]
     home: Option<PathBuf>,
     /// Write every script and the output of every build to build.log
     #[arg(long)]
@@ -51,6 +60,24 @@ struct Arguments {
     mail: Option<Address>,
     #[command(flatten)]
     settings: SettingFlags,
+}
+
+/// What only looks.
+#[derive(Subcommand)]
+enum Verb {
+    /// What runs, waits, came last and is red, and whether CI itself is well
+    ///
+    /// Exit codes: 0 CI is well, 1 it is not, 2 usage or several candidates, 4 no such build.
+    Status(StatusArguments),
+    /// The output of one build
+    ///
+    /// Exit codes: 0 shown, 2 usage or several candidates, 4 no such build; with --follow as `wait`.
+    Log(LogArguments),
+    /// Wait until a build is over
+    ///
+    /// Exit codes: 0 succeeded; 1 failed, timed out or error; 2 usage or several candidates; 3 cancelled, superseded or
+    /// skipped; 4 no such build; 5 it could not be found out.
+    Wait(WaitArguments),
 }
 
 const AFTER_HELP: &str = "\
@@ -68,6 +95,9 @@ build puts its builds back.";
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if let Some(verb) = &arguments.verb {
+        return look(verb, arguments.home.as_deref());
+    }
     let settings = match Settings::read(arguments.settings) {
         Ok(settings) => settings,
         Err(error) => {
@@ -88,6 +118,22 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Reads no setting and takes no lock.
+fn look(verb: &Verb, home: Option<&Path>) -> ExitCode {
+    let home = match Home::find(home) {
+        Ok(home) => home,
+        Err(error) => {
+            eprintln!("build: {error}");
+            return ExitCode::from(5);
+        }
+    };
+    ExitCode::from(match verb {
+        Verb::Status(arguments) => terminal::status(&home, arguments),
+        Verb::Log(arguments) => terminal::log(&home, arguments),
+        Verb::Wait(arguments) => terminal::wait(&home, arguments),
+    })
 }
 
 fn build(home: Home, settings: Settings, threads: usize, debug: bool) -> anyhow::Result<u8> {

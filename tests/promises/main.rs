@@ -10,5 +10,6 @@ mod forge;
 mod peer;
 mod queue;
 mod rooms;
+mod status;
 mod support;
 mod webhook;

@@ -84,3 +84,8 @@ fn the_forge_hears_of_builds_by_the_records_alone() {
         never_names(room, &["crate::forge"], &[]);
     }
 }
+
+#[test]
+fn whoever_looks_stands_on_the_queue_and_the_records_alone_and_takes_no_lock() {
+    never_names("status", &["crate::builder", "crate::webhook", "DrainLock", "flock"], &[]);
+}
