@@ -12,9 +12,9 @@ cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")"
 
 step() { printf '\n--- %s (%d s)\n\n' "$*" "$SECONDS"; }
 
-# Scripts say so in their first line; the chunks and the sample of environment.sh are parts of scripts.
+# Scripts say so in their first line; home.sh, the chunks and the sample of environment.sh are parts of scripts.
 shell_scripts() {
-    git ls-files scripts environment.sh-sample
+    git ls-files scripts home.sh environment.sh-sample
     git grep --cached -l -I -E '^#!/(usr/bin/env |bin/)bash$' | while IFS= read -r file; do
         [[ $(head -c 2 -- "$file") != '#!' ]] || echo "$file"
     done
@@ -29,7 +29,7 @@ cargo clippy --all-targets --locked -- -D warnings
 step 'shellcheck'
 mapfile -t scripts < <(shell_scripts)
 printf '%s\n' "${scripts[@]}"
-shellcheck -- "${scripts[@]}"
+shellcheck --external-sources -- "${scripts[@]}"
 
 step 'cargo test'
 cargo test --locked

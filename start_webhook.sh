@@ -2,9 +2,6 @@
 # Starts webhookd for this installation and waits until it serves; --help says the rest.
 set -euo pipefail
 
-say() { echo "start_webhook.sh: $*"; }
-fail() { say "$@" >&2; exit 1; }
-
 usage() {
     cat <<'END'
 Usage: start_webhook.sh [--foreground] [webhookd's own arguments]
@@ -21,25 +18,22 @@ The home is AMP_CI_HOME, or else the directory of this script; settings are in i
 END
 }
 
+for word in "$@"; do
+    [[ $word != @(-h|-help|--help) ]] || { usage; exit 0; }
+done
+
 checkout=$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")
-export AMP_CI_HOME=${AMP_CI_HOME:-$checkout}
+# shellcheck source=home.sh
+. "$checkout/home.sh"
 
-environment=$AMP_CI_HOME/environment.sh
-if [[ -e $environment || -L $environment ]]; then
-    problem=$(bash -n -- "$environment" 2>&1) || fail "cannot use the settings: ${problem%%$'\n'*}"
-    set +eu -a
-    # shellcheck disable=SC1090 # the operator's own file
-    . "$environment"
-    set -eu +a
-fi
-
-foreground=no hooks=(-hooks hooks.json) log=webhook.log pid_file=webhook.pid
+foreground=no looks_first=yes hooks=(-hooks hooks.json) log=webhook.log pid_file=webhook.pid
 arguments=()
 while (($#)); do
     case $1 in
-    -h | -help | --help) usage; exit 0 ;;
     --foreground) foreground=yes; shift; continue ;;
     -hooks | --hooks | -hooks=* | --hooks=*) hooks=() ;;
+    # Who says so wants it started whatever is in the hooks file.
+    -nopanic | --nopanic) looks_first=no ;;
     -logfile | --logfile) log=${2-} ;;
     -logfile=* | --logfile=*) log=${1#*=} ;;
     -pidfile | --pidfile) pid_file=${2-} ;;
@@ -48,6 +42,7 @@ while (($#)); do
     arguments+=("$1")
     shift
 done
+log=${log:-webhook.log}
 
 cd -- "$AMP_CI_HOME" || fail "there is no home to start in: $AMP_CI_HOME"
 AMP_CI_HOME=$PWD
@@ -74,17 +69,19 @@ if ! find_programs; then
     find_programs || fail "cargo left no webhookd in $checkout/target/release"
 fi
 
-# Two starts at once: the second waits here until the first has its daemon.
-log=${log:-webhook.log}
-exec {lock}>>"$log"
-flock "$lock"
+# Two starts at once: the second waits here until the first has its daemon. A file that only its owner can open is the
+# lock: one that others can read they can lock as well.
+(umask 077 && : >>webhook.lock && chmod 600 webhook.lock) || fail "cannot write $PWD/webhook.lock"
+exec {lock}>>webhook.lock
+if ! flock --nonblock "$lock"; then
+    say "waiting for another start_webhook.sh, which holds $PWD/webhook.lock"
+    flock --timeout 90 "$lock" || fail "another process has held $PWD/webhook.lock for 90 s"
+fi
 
 # The process that the pid file names, if that is a webhookd and not whatever has its number by now.
 running() {
     pid=$(cat -- "$pid_file" 2>/dev/null) && [[ $pid =~ ^[1-9][0-9]*$ ]] || return
-    local program
-    program=$(readlink "/proc/$pid/exe") || return
-    [[ ${program% (deleted)} == */webhookd ]]
+    is_webhookd "$pid"
 }
 if running; then
     say "already running (pid $pid)"
@@ -94,19 +91,26 @@ rm -f -- "$pid_file"
 
 # Hooks name queue_build without a path.
 export PATH=$program_dir:$PATH
-daemon=("$program_dir/webhookd" -ip 0.0.0.0 -port 8196 -urlprefix webhook -template "${hooks[@]}"
-    -logfile "$log" -pidfile "$pid_file" "${arguments[@]}")
+webhookd=$program_dir/webhookd
+arguments=(-ip 0.0.0.0 -port 8196 -urlprefix webhook -template "${hooks[@]}" -logfile "$log"
+    -pidfile "$pid_file" "${arguments[@]}")
+
+if [[ $looks_first == yes ]] && ! found=$("$webhookd" -check "${arguments[@]}" 2>&1); then
+    fail "webhookd is not started, because of its hooks file:"$'\n'"$found"
+fi
 
 if [[ $foreground == yes ]]; then
     exec {lock}>&-
-    exec "${daemon[@]}"
+    exec "$webhookd" "${arguments[@]}"
 fi
 
+: >>"$log"
 before=$(stat -c %s -- "$log")
 # What this start has written to the log so far.
 news() { tail -c "+$((before + 1))" -- "$log"; }
 
-setsid "${daemon[@]}" {lock}>&- </dev/null >>"$log" 2>&1 &
+# What bash starts with `&` ignores INT and QUIT, and so would all commands of hooks.
+(trap - INT QUIT; exec setsid "$webhookd" "${arguments[@]}" {lock}>&- </dev/null >>"$log" 2>&1) &
 pid=$!
 SECONDS=0
 until serving=$(news | grep -a -m 1 -o 'serving hooks on .*'); do

@@ -1,31 +1,29 @@
 #!/usr/bin/env bash
-# Ends this installation's webhookd and waits until it is gone. One that does not run is no error.
+# Ends this installation's webhookd and waits until it is gone; --help says the rest.
 set -euo pipefail
 
-say() { echo "stop_webhook.sh: $*"; }
-fail() { say "$@" >&2; exit 1; }
+usage() {
+    cat <<'END'
+Usage: stop_webhook.sh
 
-checkout=$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")
-export AMP_CI_HOME=${AMP_CI_HOME:-$checkout}
+Ends the webhookd that start_webhook.sh has started and waits until it is gone: commands that run have ten seconds to
+end. One that does not run is no error.
 
-environment=$AMP_CI_HOME/environment.sh
-if [[ -e $environment || -L $environment ]]; then
-    problem=$(bash -n -- "$environment" 2>&1) || fail "cannot use the settings: ${problem%%$'\n'*}"
-    set +eu -a
-    # shellcheck disable=SC1090 # the operator's own file
-    . "$environment"
-    set -eu +a
-fi
-
-pid_file=$AMP_CI_HOME/webhook.pid
-
-# Whether the process is a webhookd and not whatever has the number by now.
-is_webhookd() {
-    local program
-    program=$(readlink "/proc/$1/exe") || return
-    [[ ${program% (deleted)} == */webhookd ]]
+The home is AMP_CI_HOME, or else the directory of this script; settings are in its environment.sh.
+END
 }
 
+if (($#)); then
+    [[ $1 != @(-h|-help|--help) ]] || { usage; exit 0; }
+    usage >&2
+    exit 2
+fi
+
+checkout=$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")
+# shellcheck source=home.sh
+. "$checkout/home.sh"
+
+pid_file=$AMP_CI_HOME/webhook.pid
 pid=$(cat -- "$pid_file" 2>/dev/null) || { say "not running"; exit 0; }
 if ! [[ $pid =~ ^[1-9][0-9]*$ ]] || ! is_webhookd "$pid"; then
     say "not running ($pid_file is stale: it names no webhookd)"

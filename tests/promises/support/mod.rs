@@ -1,5 +1,6 @@
 //! What the tests stand on: installations, daemons, mail servers, strace.
 
+pub mod checkout;
 pub mod daemon;
 pub mod faulty_mail_server;
 pub mod forge;

@@ -1,72 +1,20 @@
-//! `start_webhook.sh` and `stop_webhook.sh` as an operator calls them, in a checkout of their own.
+//! `start_webhook.sh`, `stop_webhook.sh` and the launcher `build` as an operator calls them, in a checkout of their own.
 
 use std::{
     fs,
     net::{TcpListener, TcpStream},
-    os::unix::fs::symlink,
-    path::{Path, PathBuf},
+    os::unix::{
+        fs::{MetadataExt, OpenOptionsExt, PermissionsExt, chown, symlink},
+        process::CommandExt,
+    },
     process::{Child, Command, Output},
     thread,
 };
 
-use tempfile::TempDir;
-
-use crate::support::installation::wait_until;
-
-/// A checkout with the shell scripts as they are and the programs under test in `bin/`.
-struct Checkout(TempDir);
-
-impl Checkout {
-    fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let source = Path::new(env!("CARGO_MANIFEST_DIR"));
-        for file in ["build", "start_webhook.sh", "stop_webhook.sh", "hooks.json"] {
-            fs::copy(source.join(file), dir.path().join(file)).unwrap();
-        }
-        for folder in ["bin", "queue", "scripts"] {
-            fs::create_dir(dir.path().join(folder)).unwrap();
-        }
-        let checkout = Self(dir);
-        symlink(env!("CARGO_BIN_EXE_webhookd"), checkout.file("bin/webhookd")).unwrap();
-        symlink(env!("CARGO_BIN_EXE_queue_build"), checkout.file("bin/queue_build")).unwrap();
-        checkout
-    }
-
-    fn file(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    /// One of the scripts, with nothing of the surrounding environment that could mean something to it. Through
-    /// bash: the exec of a file that was just written fails while another test's fork still has it open.
-    fn script(&self, name: &str) -> Command {
-        let mut command = Command::new("bash");
-        command.arg(self.file(name));
-        for name in ["AMP_CI_HOME", "SECRET", "SECRET_OLD", "SCRIPT_DIR"] {
-            command.env_remove(name);
-        }
-        command
-    }
-
-    fn start(&self) -> Command {
-        let mut start = self.script("start_webhook.sh");
-        start.env("SECRET", "k3y").args(["-ip", "127.0.0.1", "-port", "0"]);
-        start
-    }
-
-    fn stop(&self) -> Output {
-        self.script("stop_webhook.sh").output().unwrap()
-    }
-
-    fn pid(&self) -> Option<u32> {
-        fs::read_to_string(self.file("webhook.pid")).ok()?.parse().ok()
-    }
-}
-
-impl Drop for Checkout {
-    fn drop(&mut self) {
-        let _ = self.script("stop_webhook.sh").output();
-    }
-}
+use crate::support::{
+    checkout::Checkout,
+    installation::{until, wait_until},
+};
 
 /// A process that has nothing to do with any of this.
 struct Bystander(Child);
@@ -249,7 +197,7 @@ fn an_environment_file_that_cannot_be_read_is_one_line_and_exit_1() {
         assert!(stderr(&ended).contains("environment.sh"), "{script}: {}", stderr(&ended));
     }
     fs::remove_dir(checkout.file("environment.sh")).unwrap();
-    fs::write(checkout.file("environment.sh"), "SECRET='k3y\n").unwrap();
+    checkout.settings("SECRET='k3y\n");
     let started = checkout.start().output().unwrap();
     assert_exit(&started, 1);
     assert_eq!(stderr(&started).lines().count(), 1, "{}", stderr(&started));
@@ -258,12 +206,12 @@ fn an_environment_file_that_cannot_be_read_is_one_line_and_exit_1() {
 #[test]
 fn environment_sh_beats_the_environment_and_reaches_the_daemon() {
     let checkout = Checkout::new();
-    fs::write(checkout.file("environment.sh"), "SECRET=k3y\n[ -n \"$UNSET\" ] && false\n").unwrap();
+    checkout.settings("SECRET=k3y\n[ -n \"$UNSET\" ] && false\n");
     let started = checkout.start().env("SECRET", "Your secret").output().unwrap();
     assert_exit(&started, 0);
     let environment = fs::read(format!("/proc/{}/environ", checkout.pid().unwrap())).unwrap();
     let has = |wanted: &str| environment.split(|byte| *byte == 0).any(|one| one == wanted.as_bytes());
-    let home = checkout.0.path().canonicalize().unwrap();
+    let home = checkout.home().canonicalize().unwrap();
     assert!(has("SECRET=k3y"));
     assert!(has(&format!("AMP_CI_HOME={}", home.display())));
     assert!(has(&format!("SCRIPT_DIR={}", home.display())));
@@ -339,4 +287,214 @@ fn the_launcher_says_in_one_line_how_to_compile() {
     assert_exit(&ended, 1);
     assert_eq!(stderr(&ended).lines().count(), 1, "{}", stderr(&ended));
     assert!(stderr(&ended).contains("cargo build --release"), "{}", stderr(&ended));
+}
+
+/// All that the scripts would do in a checkout of somebody else is done if this file is there.
+const TRAP: &str = "touch \"$AMP_CI_HOME/settings-were-read\"\n";
+
+fn read_settings(checkout: &Checkout) -> bool {
+    checkout.file("settings-were-read").exists()
+}
+
+/// The checkout's `queue/`, and with it the home, becomes somebody else's than that of who runs the tests.
+fn give_away(checkout: &Checkout) {
+    let queue = checkout.file("queue");
+    if rustix::process::geteuid().is_root() {
+        chown(&queue, Some(12345), None).unwrap();
+    } else {
+        fs::remove_dir(&queue).unwrap();
+        symlink("/", &queue).unwrap();
+    }
+}
+
+#[test]
+fn in_the_home_of_somebody_else_nothing_runs_not_even_its_settings() {
+    let checkout = Checkout::new();
+    checkout.settings(TRAP);
+    give_away(&checkout);
+    for (script, arguments) in
+        [("build", &["--threads", "2"][..]), ("start_webhook.sh", &[]), ("stop_webhook.sh", &[])]
+    {
+        let refused = checkout.script(script).args(arguments).env("SECRET", "k3y").output().unwrap();
+        assert_exit(&refused, 1);
+        let said = stderr(&refused);
+        assert_eq!(said.lines().count(), 1, "{said}");
+        let path = checkout.home().canonicalize().unwrap().join(script);
+        let again = [&[path.to_str().unwrap()], arguments].concat().join(" ");
+        assert!(said.contains("sudo -u ") && said.ends_with(&format!(" {again}\n")), "{said}");
+        assert!(!read_settings(&checkout), "{script}");
+    }
+    assert_eq!(checkout.pid(), None);
+}
+
+#[test]
+fn a_home_that_is_named_is_named_to_sudo_too() {
+    let checkout = Checkout::new();
+    let elsewhere = Checkout::new();
+    give_away(&elsewhere);
+    let refused = checkout.script("build").env("AMP_CI_HOME", elsewhere.home()).output().unwrap();
+    assert_exit(&refused, 1);
+    let home = elsewhere.home().canonicalize().unwrap();
+    assert!(stderr(&refused).contains(&format!(" AMP_CI_HOME={} ", home.display())), "{}", stderr(&refused));
+}
+
+#[test]
+fn what_only_looks_reads_no_settings_and_is_for_everybody() {
+    let checkout = Checkout::new();
+    checkout.settings(TRAP);
+    give_away(&checkout);
+    symlink("/bin/echo", checkout.file("bin/amp_build")).unwrap();
+    for verb in ["status", "log", "wait"] {
+        let looked = checkout.script("build").args([verb, "latest"]).output().unwrap();
+        assert_exit(&looked, 0);
+        assert_eq!(stdout(&looked), format!("{verb} latest\n"));
+    }
+    assert!(!read_settings(&checkout));
+}
+
+#[test]
+fn settings_that_others_can_write_are_not_read() {
+    let checkout = Checkout::new();
+    symlink("/bin/true", checkout.file("bin/amp_build")).unwrap();
+    checkout.settings(TRAP);
+    let settings = checkout.file("environment.sh");
+    for mode in [0o620, 0o602, 0o666] {
+        fs::set_permissions(&settings, fs::Permissions::from_mode(mode)).unwrap();
+        for script in ["build", "start_webhook.sh", "stop_webhook.sh"] {
+            let refused = checkout.script(script).env("SECRET", "k3y").output().unwrap();
+            assert_exit(&refused, 1);
+            assert!(stderr(&refused).contains("chmod go-w"), "{script}: {}", stderr(&refused));
+        }
+    }
+    fs::set_permissions(&settings, fs::Permissions::from_mode(0o600)).unwrap();
+    if rustix::process::geteuid().is_root() {
+        chown(&settings, Some(12345), None).unwrap();
+        let refused = checkout.script("build").output().unwrap();
+        assert_exit(&refused, 1);
+        assert!(stderr(&refused).contains("belongs to #12345"), "{}", stderr(&refused));
+        chown(&settings, Some(0), None).unwrap();
+    }
+    assert!(!read_settings(&checkout));
+    fs::set_permissions(&settings, fs::Permissions::from_mode(0o644)).unwrap();
+    assert_exit(&checkout.script("build").output().unwrap(), 0);
+    assert!(read_settings(&checkout));
+}
+
+#[test]
+fn settings_may_be_roots_and_readable_by_the_owner_alone() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let checkout = Checkout::new();
+    symlink("/bin/true", checkout.file("bin/amp_build")).unwrap();
+    fs::set_permissions(checkout.home(), fs::Permissions::from_mode(0o777)).unwrap();
+    checkout.settings(TRAP);
+    chown(checkout.file("environment.sh"), None, Some(12345)).unwrap();
+    fs::set_permissions(checkout.file("environment.sh"), fs::Permissions::from_mode(0o640)).unwrap();
+    chown(checkout.file("queue"), Some(12345), None).unwrap();
+    let mut build = checkout.script("build");
+    assert_exit(&build.uid(12345).gid(12345).output().unwrap(), 0);
+    assert!(read_settings(&checkout));
+}
+
+#[test]
+fn help_helps_and_does_nothing_else() {
+    let checkout = Checkout::new();
+    assert_exit(&checkout.start().output().unwrap(), 0);
+    let pid = checkout.pid();
+    checkout.settings(TRAP);
+    for script in ["start_webhook.sh", "stop_webhook.sh"] {
+        for word in ["--help", "-h", "-help"] {
+            let helped = checkout.script(script).arg(word).output().unwrap();
+            assert_exit(&helped, 0);
+            assert!(stdout(&helped).starts_with(&format!("Usage: {script}")), "{}", stdout(&helped));
+        }
+    }
+    let refused = checkout.script("stop_webhook.sh").arg("--hepl").output().unwrap();
+    assert_exit(&refused, 2);
+    assert!(stderr(&refused).starts_with("Usage: "), "{}", stderr(&refused));
+    assert!(!read_settings(&checkout));
+    assert_eq!(checkout.pid(), pid);
+    assert_eq!(program(pid.unwrap()).as_deref(), Some("webhookd"));
+}
+
+#[test]
+fn a_hooks_file_that_is_broken_or_gone_is_said_as_check_says_it() {
+    let checkout = Checkout::new();
+    let whole = fs::read_to_string(checkout.file("hooks.json")).unwrap();
+    let check = |checkout: &Checkout| {
+        let webhookd = Command::new(checkout.file("bin/webhookd"))
+            .args(["-check", "-template", "-hooks", "hooks.json"])
+            .env("SECRET", "k3y")
+            .current_dir(checkout.home())
+            .output()
+            .unwrap();
+        stdout(&webhookd) + &stderr(&webhookd)
+    };
+    for broken in [Some(whole.replacen("\"queue_build\",", "\"queue_build\"", 1)), None] {
+        match broken {
+            Some(text) => fs::write(checkout.file("hooks.json"), text).unwrap(),
+            None => fs::remove_file(checkout.file("hooks.json")).unwrap(),
+        }
+        for foreground in [&[][..], &["--foreground"]] {
+            let refused = checkout.start().args(foreground).output().unwrap();
+            assert_exit(&refused, 1);
+            assert!(stderr(&refused).contains("hooks.json"), "{}", stderr(&refused));
+            assert!(stderr(&refused).ends_with(&check(&checkout)), "{}", stderr(&refused));
+            assert_eq!(checkout.pid(), None);
+        }
+    }
+    // Who wants it to serve nothing at first says so.
+    assert_exit(&checkout.start().arg("-nopanic").output().unwrap(), 0);
+}
+
+#[test]
+fn a_command_of_a_hook_takes_the_signals_that_it_takes_in_a_terminal() {
+    let checkout = Checkout::new();
+    let hook = r#"[{"id": "amp_main", "execute-command": "/bin/grep", "include-command-output-in-response": true,
+        "pass-arguments-to-command": [{"source": "string", "name": "SigIgn"},
+                                      {"source": "string", "name": "/proc/self/status"}]}]"#;
+    fs::write(checkout.file("hooks.json"), hook).unwrap();
+    let address = address(&checkout.start().output().unwrap());
+    let answer = Command::new("bash")
+        .arg("-c")
+        .arg(r#"exec 3<>"/dev/tcp/${0%:*}/${0#*:}"; printf 'GET /webhook/amp_main HTTP/1.0\r\n\r\n' >&3; tail -n 1 <&3"#)
+        .arg(&address)
+        .output()
+        .unwrap();
+    let ignored =
+        stdout(&answer).trim().strip_prefix("SigIgn:").map(|mask| u64::from_str_radix(mask.trim(), 16));
+    let (interrupt, quit) = (1 << 1, 1 << 2);
+    assert_eq!(ignored.unwrap().unwrap() & (interrupt | quit), 0, "{}", stdout(&answer));
+}
+
+#[test]
+fn whoever_can_read_the_log_cannot_keep_the_daemon_from_starting() {
+    let checkout = Checkout::new();
+    fs::write(checkout.file("webhook.log"), "").unwrap();
+    let log = fs::File::open(checkout.file("webhook.log")).unwrap();
+    rustix::fs::flock(&log, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    assert_exit(&checkout.start().output().unwrap(), 0);
+    let lock = fs::metadata(checkout.file("webhook.lock")).unwrap();
+    assert_eq!(lock.mode() & 0o777, 0o600);
+}
+
+#[test]
+fn a_start_that_waits_for_another_says_for_which_file() {
+    let checkout = Checkout::new();
+    let lock = fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .mode(0o600)
+        .open(checkout.file("webhook.lock"))
+        .unwrap();
+    rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    let said = checkout.file("said");
+    let mut start = checkout.start().stdout(fs::File::create(&said).unwrap()).spawn().unwrap();
+    let waiting = until("it says what it waits for", || {
+        fs::read_to_string(&said).ok().filter(|said| said.ends_with('\n'))
+    });
+    assert!(waiting.contains("webhook.lock"), "{waiting}");
+    drop(lock);
+    assert_eq!(start.wait().unwrap().code(), Some(0));
 }
