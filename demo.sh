@@ -4,22 +4,75 @@
 # it came out as expected, and leaves nothing behind but, after a failure, the home to look at.
 set -euo pipefail
 
+usage() {
+    cat <<'END'
+Usage: demo.sh
+
+Shows the whole of amp_ci on loopback, in a temporary home that goes afterwards: what GitHub sends, what is queued,
+what is built, and the e-mail. Compiles first. Exits with 0 only if all of it came out as expected. What it shows is
+shortened (hashes, paths, long output); colours are for terminals, unless NO_COLOR is set.
+END
+}
+
+if (($#)); then
+    [[ $1 != @(-h|-help|--help) ]] || { usage; exit 0; }
+    usage >&2
+    exit 2
+fi
+
 checkout=$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")
 home='' build_pid='' checks=0 failures=0
 
 # --- what this script says ------------------------------------------------------------------------------------------
 
-title() { printf '\n=== %s\n\n' "$*"; }
-indented() { sed 's/^/    /'; }
+bold='' green='' red='' plain=''
+if [[ -t 1 && -z ${NO_COLOR-} && ${TERM-dumb} != dumb ]]; then
+    bold=$'\e[1m' green=$'\e[32m' red=$'\e[31m' plain=$'\e[0m'
+fi
+
+title() { printf '\n%s=== %s%s\n\n' "$bold" "$*" "$plain"; }
+
+# For 80 columns: hashes short, the home by its name.
+indented() {
+    sed -E -e 's/\b([0-9a-f]{7})[0-9a-f]{33}\b/\1/g' -e "s|${home:-/nowhere}|HOME|g" |
+        fold -s -w 76 | sed -e 's/ $//' -e 's/^/    /'
+}
+
+# Of the output that a letter quotes between two lines of dashes, the end.
+end_of_output() {
+    awk '/^-----/ && quoting++ {
+             if (n > 4) print "[... " n - 4 " lines, and then:]"
+             for (i = n > 4 ? n - 3 : 1; i <= n; i++) print line[i]
+         }
+         /^-----/ || quoting != 1 { print; next }
+         { line[++n] = $0 }'
+}
+
+# build.log as it comes, without dates and places in the program. What a build printed is only counted.
+log_lines() {
+    local line printed=0
+    while IFS= read -r line; do
+        if [[ $line == '    '* ]]; then
+            printed=$((printed + 1))
+            continue
+        fi
+        ((printed == 0)) || indented <<<"         [$printed lines of output, whose end is in the letter below]"
+        printed=0
+        line=$(sed -E 's/^[-0-9]+ ([0-9:]+),[0-9]+ \[(.{5}) *\] \([^)]*\)  /\1 \2 /' <<<"$line" | indented)
+        [[ $line != *' ERROR '* ]] || line=$red$line$plain
+        echo "$line"
+    done
+}
+
 # expect WHAT COMMAND...: one of the outcomes that the demo stands for.
 expect() {
     local what=$1
     shift
     checks=$((checks + 1))
     if "$@"; then
-        echo "  ok      $what"
+        echo "  ${green}ok$plain      $what"
     else
-        echo "  FAILED  $what"
+        echo "  ${red}FAILED$plain  $what"
         failures=$((failures + 1))
     fi
 }
@@ -99,7 +152,7 @@ command -v cargo >/dev/null || { echo 'There is no cargo: install Rust 1.89 or l
 # --- 2 --------------------------------------------------------------------------------------------------------------
 
 home=$(mktemp -d "${TMPDIR:-/tmp}/amp_ci-demo.XXXXXX")
-title "A home for the demo: $home"
+title "A home for the demo, HOME below: $home"
 
 # Nothing of a real installation reaches in here.
 unset "${!AMP_CI_@}" "${!SECRET@}" AMP_DISTRIBUTE_TO AMP_BUILD_ENVIRONMENT
@@ -119,6 +172,7 @@ AMP_CI_MAIL_FALLBACK=operator@example.org
 AMP_CI_WORK_DIR=${home@Q}/scratch
 AMP_DISTRIBUTE_TO=${home@Q}/packages
 END
+chmod 600 "$home/environment.sh"
 export AMP_CI_HOME=$home
 
 # Two repositories where GitHub would be. amp_devel.py stands in for the real one: it runs the repository's own script.
@@ -208,7 +262,7 @@ title 'What cron does every minute: build --threads 2 (this is build.log)'
 : >"$home/build.log"
 "$checkout/build" --threads 2 2>"$home/build.stderr" &
 build_pid=$!
-tail --pid="$build_pid" --sleep-interval=0.2 -n +1 -f "$home/build.log" | indented
+tail --pid="$build_pid" --sleep-interval=0.2 -n +1 -f "$home/build.log" | log_lines
 build_status=0
 wait "$build_pid" || build_status=$?
 build_pid=''
@@ -225,7 +279,7 @@ for record in "$home"/builds/*; do
     [[ -f $record/result.json ]] || continue
     echo
     echo "  builds/${record##*/}: $(cd "$record" && echo *)"
-    indented <"$record/result.json"
+    sed 's/,"/, "/g' "$record/result.json" | indented
 done
 echo
 expect 'one succeeded, then one failed with the exit code of its script' is "$(outcomes)" \
@@ -238,7 +292,7 @@ expect 'build.log has the output of the broken build' \
 
 title 'The e-mail that the committer of the broken build gets'
 letters=("$home"/mail/*.eml)
-indented <"${letters[0]}"
+end_of_output <"${letters[0]}" | indented
 echo
 expect 'one letter was sent, not two' is "${#letters[@]}" 1
 expect 'to the committer' grep -q '^To: .*developer@example\.org' "${letters[0]}"
@@ -253,17 +307,11 @@ expect 'the daemon is gone' test ! -e "$home/webhook.pid"
 
 title 'Result'
 if ((failures)); then
-    echo "$failures of $checks checks FAILED." >&2
+    echo "$red$failures of $checks checks FAILED.$plain" >&2
     exit 1
 fi
 cat <<END
-All $checks checks passed.
-
-Next, for real use (README.md, "Setting it up", has each step in full):
-
-  1. cp environment.sh-sample environment.sh; chmod 600 environment.sh; set SECRET in it
-  2. on GitHub: a webhook to http://this-host:8196/webhook/amp_main with that secret, for push events
-  3. ./start_webhook.sh
-  4. crontab -e:  * * * * * $checkout/build --threads 2
-  5. ./build --check --mail you@your.domain
+${green}All $checks checks passed$plain: five deliveries, two builds, one letter, nothing left.
+For real use: README.md, "Setting it up": a secret, a webhook, a line for cron.
+Then ./build --check says what is still missing.
 END

@@ -2,6 +2,7 @@
 
 mod check;
 mod chunks;
+mod demo;
 mod isolation;
 mod launcher;
 mod log;
