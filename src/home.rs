@@ -103,6 +103,11 @@ impl Home {
         self.0.join("forge-token")
     }
 
+    /// What catch-up has seen.
+    pub fn catch_up(&self) -> PathBuf {
+        self.queue().join("catch-up.json")
+    }
+
     /// The home as a value for the environment.
     pub fn as_os_string(&self) -> OsString {
         self.0.clone().into_os_string()

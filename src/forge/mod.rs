@@ -6,10 +6,13 @@
 //! * [`reporter`]: the thread that sends them.
 //! * [`unsent`]: the files; [`status`]: what is in one.
 //! * [`api`]: which forge, and its requests; [`reply`]: what its replies mean. Both pure.
+//! * [`catch_up`]: heads that nobody here knows, queued; [`ls_remote`]: how git is asked for heads.
 //! * [`client`]: the network. [`token`]: what lets us in.
 
 pub mod api;
+pub mod catch_up;
 pub mod client;
+pub mod ls_remote;
 pub mod reply;
 pub mod reporter;
 pub mod status;

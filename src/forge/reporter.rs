@@ -187,7 +187,7 @@ impl Courier {
         let token = match token {
             Ok(token) => token,
             Err(_) if due.is_empty() => return Ok(()),
-            Err(why) => return self.refuse_token(&version, &why.to_string()),
+            Err(why) => return self.refuse_token(&version, &in_full(&why)),
         };
         let mut failures = 0;
         for waiting in due {
@@ -295,7 +295,7 @@ impl Courier {
         self.last = Some(Instant::now());
         match reply {
             Ok(reply) => reply.verdict(self.api.forge, SystemTime::now()),
-            Err(error) => Verdict::Retry(token.hide_in(&error.to_string())),
+            Err(error) => Verdict::Retry(token.hide_in(&in_full(&error))),
         }
     }
 
