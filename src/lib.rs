@@ -17,6 +17,7 @@
 //! * [`proc_table`]: the kernel's table of processes.
 //! * [`program`]: finding a program.
 //! * [`text`]: how words from outside are shown in logs.
+//! * [`regular_file`]: opening what somebody else may have put there.
 //! * [`size`], [`timeout`]: bytes and times, as people write them.
 
 pub mod builder;
@@ -30,6 +31,7 @@ pub mod proc_table;
 pub mod program;
 pub mod queue;
 pub mod records;
+pub mod regular_file;
 pub mod size;
 pub mod status;
 pub mod text;

@@ -8,7 +8,7 @@ fuzz_target!(|data: &[u8]| {
     if let Ok(request) = serde_json::from_slice::<BuildRequest>(data) {
         let repository = request.repository.as_str();
         assert!(repository.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b)));
-        assert!((1..=100).contains(&repository.len()) && !repository.starts_with(['.', '-']));
+        assert!((1..=100).contains(&repository.len()) && !repository.starts_with('-') && ![".", ".."].contains(&repository));
         let git_ref = request.git_ref.as_str();
         assert!(
             git_ref.starts_with("refs/") && !git_ref.contains(|c: char| c.is_ascii_control() || c == ' ')

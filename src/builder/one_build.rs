@@ -148,7 +148,7 @@ fn try_once(
     let variables = script::variables(id, request, &ci.settings.git_base);
     let composed = script::compose(&ci.home.scripts(), request, &variables);
     let text = match composed.map_err(Fault::at("a chunk cannot be read"))? {
-        Composed::Script(text) => text,
+        Composed::Script(script) => script.text,
         Composed::Nothing(reason) => return tried(Ran::Verdict(Verdict::Skipped(reason))),
         Composed::Incomplete(reason) => return tried(Ran::Verdict(Verdict::Error(reason))),
     };

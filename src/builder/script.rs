@@ -1,7 +1,13 @@
 //! The script of one build: which chunks, in which order, and what stands around them.
 
-use std::io::{self, ErrorKind};
-use std::path::Path;
+use std::{
+    fs::OpenOptions,
+    io::{self, ErrorKind, Read},
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
+};
+
+use rustix::fs::OFlags;
 
 use super::placeholder;
 use crate::queue::{BuildRequest, EntryId};
@@ -9,15 +15,31 @@ use crate::queue::{BuildRequest, EntryId};
 /// The chunks in their order; without the last a build has no other purpose than to build.
 const CHUNKS: [(&str, bool); 3] = [("checkout_repos", true), ("build_packages", true), ("distribute", false)];
 
+/// No chunk is longer: a file that is has been put there by mistake, and is not read into memory.
+const LONGEST_CHUNK: u64 = 4 << 20;
+
+/// The variable that names the file in which build.sh notes the chunk that it has come to. Without it nothing is noted.
+pub const CHUNK_FILE: &str = "AMP_CI_CHUNK_FILE";
+
 /// What the chunks on disk make of a request.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Composed {
-    /// The text of build.sh.
-    Script(Vec<u8>),
+    /// What is to be run.
+    Script(Script),
     /// No chunk is meant for this ref; why.
     Nothing(String),
     /// Some chunks are there, but not all that are needed; why.
     Incomplete(String),
+}
+
+/// A script, ready to run.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Script {
+    /// The text of build.sh.
+    pub text: Vec<u8>,
+    /// Its last chunk: bash's exit 0 says nothing before that has begun (an `exit 0` in an earlier one, a
+    /// here-document without its end).
+    pub last_chunk: String,
 }
 
 /// The variables that carry the request into the build, in the order in which build.sh exports them.
@@ -40,23 +62,20 @@ pub fn variables<'a>(
 
 /// Chooses the chunks in `scripts` and composes the script. An error is a chunk that is there but cannot be read.
 pub fn compose(scripts: &Path, request: &BuildRequest, variables: &[(&str, &str)]) -> io::Result<Composed> {
-    let Some(suffix) = request.git_ref.chunk_suffix() else {
-        return Ok(Composed::Nothing(format!(
-            "no chunk: '{}' cannot be part of a file name",
-            request.git_ref.chunk_key()
-        )));
-    };
+    let suffix = request.git_ref.chunk_suffix();
     let mut chosen = Vec::new();
     let mut missing = Vec::new();
     for (chunk, mandatory) in CHUNKS {
-        match choose(scripts, chunk, suffix, mandatory)? {
+        let own = suffix.map(|suffix| format!("{chunk}_{suffix}"));
+        let names: Vec<String> = own.into_iter().chain(mandatory.then(|| chunk.to_string())).collect();
+        match first_of(scripts, &names)? {
             Some(found) => chosen.push(found),
-            None if mandatory => missing.push(format!("{chunk}_{suffix} nor {chunk}")),
+            None if mandatory => missing.push(names.join(" nor ")),
             None => {}
         }
     }
     if chosen.is_empty() {
-        return Ok(Composed::Nothing(format!("no chunk for '{suffix}' in scripts/")));
+        return Ok(Composed::Nothing(format!("no chunk for '{}' in scripts/", request.git_ref.chunk_key())));
     }
     if !missing.is_empty() {
         return Ok(Composed::Incomplete(format!(
@@ -64,26 +83,45 @@ pub fn compose(scripts: &Path, request: &BuildRequest, variables: &[(&str, &str)
             missing.join(", neither ")
         )));
     }
-    Ok(Composed::Script(text(&chosen, request, variables)))
+    let last_chunk = chosen[chosen.len() - 1].0.clone();
+    Ok(Composed::Script(Script { text: text(&chosen, request, variables), last_chunk }))
 }
 
-/// `<chunk>_<suffix>`, else the plain one if it counts without: its name and text.
-fn choose(
-    scripts: &Path,
-    chunk: &str,
-    suffix: &str,
-    plain_counts: bool,
-) -> io::Result<Option<(String, Vec<u8>)>> {
-    let own = format!("{chunk}_{suffix}");
-    let plain = plain_counts.then(|| chunk.to_string());
-    for name in std::iter::once(own).chain(plain) {
-        match fs_err::read(scripts.join(&name)) {
-            Ok(text) => return Ok(Some((name, text))),
-            Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
+/// The first chunk that is there: its name and text.
+fn first_of(scripts: &Path, names: &[String]) -> io::Result<Option<(String, Vec<u8>)>> {
+    for name in names {
+        if let Some(text) = read_chunk(&scripts.join(name))? {
+            return Ok(Some((name.clone(), text)));
         }
     }
     Ok(None)
+}
+
+/// A chunk may be a link, but has to be a file in the end; nobody waits for the writer of a FIFO.
+fn read_chunk(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    let flags = OFlags::NONBLOCK.bits().cast_signed();
+    let opened = fs_err::OpenOptions::from_options(OpenOptions::new().read(true).custom_flags(flags).clone())
+        .open(path);
+    let file = match opened {
+        // A link to nothing is a mistake, not a chunk that was left out.
+        Err(error) if error.kind() == ErrorKind::NotFound && path.symlink_metadata().is_err() => {
+            return Ok(None);
+        }
+        Err(error) => return Err(error),
+        Ok(file) => file,
+    };
+    let is_no_chunk =
+        |what: &str| Err(io::Error::new(ErrorKind::InvalidInput, format!("{} {what}", path.display())));
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return is_no_chunk("is no file");
+    }
+    if metadata.len() > LONGEST_CHUNK {
+        return is_no_chunk("is longer than a chunk can be, 4 MiB");
+    }
+    let mut text = Vec::new();
+    file.take(LONGEST_CHUNK).read_to_end(&mut text)?;
+    Ok(Some(text))
 }
 
 fn text(chunks: &[(String, Vec<u8>)], request: &BuildRequest, variables: &[(&str, &str)]) -> Vec<u8> {
@@ -93,6 +131,7 @@ fn text(chunks: &[(String, Vec<u8>)], request: &BuildRequest, variables: &[(&str
     }
     script.extend(b"set -ex\necho Starting at $(date)\n");
     for (name, chunk) in chunks {
+        script.extend(note_chunk(name).bytes());
         script.extend(format!("### Start of {name} ###\n").bytes());
         let chunk = placeholder::render(chunk, request);
         script.extend(&chunk);
@@ -103,6 +142,14 @@ fn text(chunks: &[(String, Vec<u8>)], request: &BuildRequest, variables: &[(&str
     }
     script.extend(b"echo Successful at $(date)\n");
     script
+}
+
+/// Notes that a chunk begins, without a word in the output: what `set -x` says of it goes where its errors go.
+fn note_chunk(name: &str) -> String {
+    format!(
+        "{{ [ -z \"${{{CHUNK_FILE}-}}\" ] || echo {} >\"${CHUNK_FILE}\" || :; }} 2>/dev/null\n",
+        quoted(name)
+    )
 }
 
 /// As one word of bash. Values hold no NUL: they came through types that refuse it.
@@ -135,13 +182,16 @@ mod tests {
         let files =
             [("checkout_repos", "echo {repository}"), ("build_packages", "b\n"), ("distribute_main", "d\n")];
         let Composed::Script(script) = composed(&files, "refs/heads/master") else { panic!("no script") };
+        assert_eq!(script.last_chunk, "distribute_main");
+        let text = String::from_utf8(script.text).unwrap();
+        let plain: Vec<&str> = text.lines().filter(|line| !line.contains(CHUNK_FILE)).collect();
         assert_eq!(
-            String::from_utf8(script).unwrap(),
+            plain.join("\n"),
             "#!/bin/bash\nexport AMP_CI_REF=\"it's\"\nset -ex\necho Starting at $(date)\n\
              ### Start of checkout_repos ###\necho r\n### End of checkout_repos ###\n\
              ### Start of build_packages ###\nb\n### End of build_packages ###\n\
              ### Start of distribute_main ###\nd\n### End of distribute_main ###\n\
-             echo Successful at $(date)\n"
+             echo Successful at $(date)"
         );
     }
 
@@ -149,7 +199,7 @@ mod tests {
     fn a_branch_s_own_chunk_replaces_the_plain_one() {
         let files = [("checkout_repos", "plain"), ("checkout_repos_x", "own"), ("build_packages", "b")];
         let Composed::Script(script) = composed(&files, "refs/heads/feature/x") else { panic!("no script") };
-        let script = String::from_utf8(script).unwrap();
+        let script = String::from_utf8(script.text).unwrap();
         assert!(
             script.contains("### Start of checkout_repos_x ###\nown\n") && !script.contains("plain"),
             "{script}"
@@ -160,14 +210,47 @@ mod tests {
     fn without_any_chunk_there_is_nothing_to_do_and_with_half_of_them_an_error() {
         assert!(matches!(composed(&[("checkout_repos_main", "x")], "refs/heads/dev"), Composed::Nothing(_)));
         assert!(matches!(composed(&[], "refs/heads/main"), Composed::Nothing(_)));
-        assert!(matches!(
-            composed(&[("checkout_repos", "x"), ("build_packages", "x")], "refs/heads/a;b"),
-            Composed::Nothing(_)
-        ));
         let Composed::Incomplete(why) = composed(&[("checkout_repos", "x")], "refs/heads/main") else {
             panic!()
         };
         assert_eq!(why, "there is neither build_packages_main nor build_packages in scripts/");
         assert!(matches!(composed(&[("distribute_main", "x")], "refs/heads/main"), Composed::Incomplete(_)));
+    }
+
+    #[test]
+    fn a_ref_whose_last_segment_is_no_usual_name_is_built_by_the_plain_chunks_or_its_own() {
+        let long = format!("refs/heads/{}", "x".repeat(250));
+        for git_ref in [
+            "refs/heads/fix/issue#12",
+            "refs/tags/v1.0+build.5",
+            "refs/heads/fix(ui)",
+            "refs/heads/fix/ünï",
+            &long,
+        ] {
+            let plain = [("checkout_repos", "plain"), ("build_packages", "b")];
+            assert!(matches!(composed(&plain, git_ref), Composed::Script(_)), "{git_ref}");
+        }
+        let own = [("checkout_repos", "plain"), ("build_packages", "b"), ("build_packages_issue#12", "own")];
+        let Composed::Script(script) = composed(&own, "refs/heads/fix/issue#12") else { panic!("no script") };
+        assert_eq!(script.last_chunk, "build_packages_issue#12");
+    }
+
+    #[test]
+    fn what_stands_under_a_chunk_s_name_and_is_no_file_is_named() {
+        let scripts = tempfile::tempdir().unwrap();
+        fs_err::write(scripts.path().join("checkout_repos"), "x").unwrap();
+        fs_err::write(scripts.path().join("build_packages"), "x").unwrap();
+        let own = scripts.path().join("distribute_helpers");
+        let composed =
+            || compose(scripts.path(), &request("refs/heads/helpers"), &[]).unwrap_err().to_string();
+        fs_err::create_dir(&own).unwrap();
+        assert!(composed().ends_with("distribute_helpers is no file"));
+        fs_err::remove_dir(&own).unwrap();
+        std::os::unix::fs::symlink("/does/not/exist", &own).unwrap();
+        assert!(composed().contains("distribute_helpers"));
+        fs_err::remove_file(&own).unwrap();
+        rustix::fs::mknodat(rustix::fs::CWD, &own, rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU, 0)
+            .unwrap();
+        assert!(composed().ends_with("distribute_helpers is no file"));
     }
 }

@@ -8,11 +8,11 @@ use std::{
 };
 
 use rustix::{
-    fs::{CWD, FlockOperation, RenameFlags},
+    fs::{CWD, RenameFlags},
     io::{Errno, retry_on_intr},
 };
 
-use super::{BuildRequest, EntryId, EntryState, reading};
+use super::{BuildRequest, EntryId, EntryState, lock_file, reading};
 use crate::{durable, error_chain::at};
 
 /// The drain lock: a kernel lock on `queue/.drain`, held until this value is dropped or the process dies.
@@ -46,20 +46,26 @@ impl DrainLock {
     /// Takes the lock; none if somebody has it.
     pub fn lock(queue: &Path) -> io::Result<Option<Self>> {
         let path = queue.join(".drain");
-        let lock = fs_err::OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
-        // A kernel lock needs no right to write: there may be something to tell on a read-only disk too.
-        let lock = lock.or_else(|error| fs_err::File::open(&path).map_err(|_| error))?.into_file();
-        match retry_on_intr(|| rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive)) {
-            Ok(()) => {
-                let drain = Self { dir: queue.to_path_buf(), lock };
+        loop {
+            let lock = lock_file::open(&path)?;
+            if !lock_file::try_lock(&lock).map_err(at(format_args!("cannot lock {}", path.display())))? {
+                return Ok(None);
+            }
+            let drain = Self { dir: queue.to_path_buf(), lock };
+            // Removed between the two: the next one of that name is another lock.
+            if drain.is_held() {
                 if drain.lock.metadata()?.len() == 0 {
                     let _ = drain.set_note("");
                 }
-                Ok(Some(drain))
+                return Ok(Some(drain));
             }
-            Err(Errno::WOULDBLOCK) => Ok(None),
-            Err(error) => Err(at(format_args!("cannot lock {}", path.display()))(error.into())),
         }
+    }
+
+    /// Is the file that we hold the lock on still the one of that name? If somebody has removed it, it keeps no
+    /// other `build` out, and nothing more may be claimed.
+    pub fn is_held(&self) -> bool {
+        lock_file::is_in_place(&self.lock, &self.dir.join(".drain"))
     }
 
     /// What the last holder of the lock left in its file for the next.
@@ -94,6 +100,10 @@ impl DrainLock {
     /// Claims a waiting entry by renaming it; false if it is gone, or if its name is claimed already (the
     /// build of that name is running: this one is looked at again when that has a record).
     pub fn claim(&self, id: &EntryId) -> io::Result<bool> {
+        if !self.is_held() {
+            let why = "queue/.drain was removed while build ran, so another build may be at work: nothing more is claimed";
+            return Err(io::Error::other(why));
+        }
         self.rename(&id.waiting(), &id.claimed())
     }
 

@@ -5,18 +5,20 @@ use std::{
     io::{self, ErrorKind, Read, Write},
     os::unix::fs::FileExt,
     path::Path,
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
-use rustix::{fs::FlockOperation, io::retry_on_intr};
 use tempfile::NamedTempFile;
 
-use super::{BuildRequest, EntryId, Origin};
+use super::{BuildRequest, EntryId, Origin, lock_file};
 use crate::{
     durable,
     error_chain::{at, in_full},
     home::Home,
 };
+
+/// How long another intake may hold the lock on `.last`: GitHub waits 10 s for an answer.
+const LOCK_LIMIT: Duration = Duration::from_secs(8);
 
 /// Stores `request` and returns its name.
 ///
@@ -68,15 +70,11 @@ fn store_once(home: &Home, text: &str) -> io::Result<EntryId> {
 fn name_and_rename(home: &Home, mut new: NamedTempFile<fs_err::File>) -> io::Result<EntryId> {
     let queue = home.queue();
     let path = queue.join(".last");
-    let last = File::options()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(&path)
-        .map_err(at("queue/.last: cannot open"))?;
-    retry_on_intr(|| rustix::fs::flock(&last, FlockOperation::LockExclusive))
-        .map_err(|errno| at("queue/.last: cannot lock")(errno.into()))?;
+    let last = lock_file::open(&path).map_err(at("queue/.last: cannot open"))?;
+    if !lock_file::lock_within(&last, LOCK_LIMIT).map_err(at("queue/.last: cannot lock"))? {
+        let what = "queue/.last has been locked by another process for 8 s: `lslocks` and `fuser queue/.last` show which";
+        return Err(io::Error::new(ErrorKind::TimedOut, what));
+    }
 
     let now = EntryId::at(SystemTime::now());
     let mut id = match read_last(&last).and_then(|last| last.next()) {

@@ -86,8 +86,11 @@ checked_text!(
     /// A repository's name: nothing in it is special to bash, to git's options or to a path.
     Repository,
     "repository",
-    "is not a repository name: letters, digits, '.', '_' and '-', at most 100, not starting with '.' or '-'",
-    |text| is_plain_name(text) && !text.starts_with('-')
+    "is not a repository name: letters, digits, '.', '_' and '-', at most 100, not starting with '-', not '.' or '..'",
+    |text| (1..=100).contains(&text.len())
+        && !matches!(text, "." | "..")
+        && !text.starts_with('-')
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
 );
 
 checked_text!(
@@ -108,12 +111,9 @@ checked_text!(
         && text.bytes().any(|b| b != b'0')
 );
 
-/// `[A-Za-z0-9._-]{1,100}`, not starting with a dot.
-fn is_plain_name(text: &str) -> bool {
-    (1..=100).contains(&text.len())
-        && !text.starts_with('.')
-        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
-}
+/// What still fits a file name (255 bytes, path_resolution(7)) behind the longest that stands in front of it,
+/// `checkout_repos_`.
+const LONGEST_CHUNK_KEY: usize = 255 - "checkout_repos_".len();
 
 /// What git reserves for its own lock files, in this spelling only.
 const LOCK_FILE: &str = ".lock";
@@ -140,9 +140,9 @@ impl GitRef {
         }
     }
 
-    /// The key if it can be part of a chunk's file name.
+    /// The key if a chunk's file name has room for it: a ref holds no slash, NUL or control there, nor a dot in front.
     pub fn chunk_suffix(&self) -> Option<&str> {
-        Some(self.chunk_key()).filter(|key| is_plain_name(key))
+        Some(self.chunk_key()).filter(|key| key.len() <= LONGEST_CHUNK_KEY)
     }
 
     /// The ref without `refs/heads/` or `refs/tags/`, slashes kept.

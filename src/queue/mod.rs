@@ -19,6 +19,7 @@ pub mod drain_lock;
 pub mod enqueue;
 pub mod entry_id;
 pub mod fields;
+pub mod lock_file;
 pub mod origin;
 pub mod reading;
 pub mod request;

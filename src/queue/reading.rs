@@ -1,17 +1,16 @@
 //! What is in the queue, for whoever looks: no lock is needed to read.
 
 use std::{
-    fs::OpenOptions,
-    io::{self, ErrorKind, Read},
-    os::unix::fs::OpenOptionsExt,
+    io::{self, Read},
     path::Path,
     time::{Duration, SystemTime},
 };
 
-use rustix::{fs::OFlags, io::Errno};
-
 use super::{BuildRequest, EntryId};
-use crate::error_chain::at;
+use crate::{
+    error_chain::at,
+    regular_file::{self, Opened},
+};
 
 /// No request is larger; a file that is has been put there by mistake and is not read into memory.
 const LARGEST_ENTRY: u64 = 1 << 20;
@@ -93,19 +92,12 @@ fn age(time: SystemTime) -> Duration {
 
 /// Reads the file of an entry, which anybody may have put there.
 pub fn read(path: &Path) -> io::Result<EntryState> {
-    // Not through a symlink, and without waiting for a writer of a FIFO.
-    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
-    let file = match OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(EntryState::Missing),
-        Err(error) if Errno::from_io_error(&error) == Some(Errno::LOOP) => return Ok(EntryState::NotAFile),
-        Err(error) if Errno::from_io_error(&error) == Some(Errno::NXIO) => return Ok(EntryState::NotAFile),
-        Err(error) => return Err(at(path.display())(error)),
+    let file = match regular_file::open(path)? {
+        Opened::File(file) => file,
+        Opened::Missing => return Ok(EntryState::Missing),
+        Opened::NotAFile => return Ok(EntryState::NotAFile),
     };
     let metadata = file.metadata()?;
-    if !metadata.is_file() {
-        return Ok(EntryState::NotAFile);
-    }
     if metadata.len() > LARGEST_ENTRY {
         return Ok(EntryState::Invalid(format!("{} bytes: no request is that large", metadata.len())));
     }

@@ -8,12 +8,10 @@ fn repeated(text: &str, times: usize) -> String {
 
 #[test]
 fn repository_names_are_harmless_everywhere() {
-    for good in ["amp_mgms", "a", "A-b.c_1", &repeated("x", 100)] {
+    for good in ["amp_mgms", "a", "A-b.c_1", ".github", "...", &repeated("x", 100)] {
         assert!(good.parse::<Repository>().is_ok(), "{good}");
     }
-    for bad in
-        ["", ".", "..", ".git", "-x", "../x", "a/b", "a b", "a;b", "$(x)", "é", "a\n", &repeated("x", 101)]
-    {
+    for bad in ["", ".", "..", "-x", "../x", "a/b", "a b", "a;b", "$(x)", "é", "a\n", &repeated("x", 101)] {
         assert!(bad.parse::<Repository>().is_err(), "{bad}");
     }
 }
@@ -106,6 +104,8 @@ fn master_counts_as_main_and_slashes_stay_in_the_branch() {
     assert_eq!(parse("refs/heads/feature/x").chunk_key(), "x");
     assert_eq!(parse("refs/heads/feature/x").branch(), "feature/x");
     assert_eq!(parse("refs/tags/v1").branch(), "v1");
-    assert_eq!(parse("refs/heads/a;b").chunk_suffix(), None);
+    assert_eq!(parse("refs/heads/fix/issue#12").chunk_suffix(), Some("issue#12"));
+    assert_eq!(parse(&format!("refs/heads/{}", repeated("x", 240))).chunk_suffix().map(str::len), Some(240));
+    assert_eq!(parse(&format!("refs/heads/{}", repeated("x", 241))).chunk_suffix(), None);
     assert_eq!(parse("refs/heads/a.b").chunk_suffix(), Some("a.b"));
 }

@@ -176,3 +176,32 @@ fn what_cannot_be_stored_is_exit_1_and_says_why() {
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("/nowhere"));
 }
+
+#[test]
+fn a_lock_that_somebody_holds_is_not_waited_for_without_end() {
+    let ci = Installation::new();
+    ci.push(&Push::to("r", "main"));
+    let last = fs::File::open(ci.path("queue/.last")).unwrap();
+    last.lock().unwrap();
+    let output = ci.queue_build(&Push::to("r", "main").arguments());
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said.contains("queue/.last has been locked by another process"), "{said}");
+    assert_eq!(ci.entries().len(), 1, "nothing is left of the second");
+    last.unlock().unwrap();
+    ci.push(&Push::to("r", "main"));
+}
+
+#[test]
+fn nobody_else_can_open_the_files_that_locks_are_taken_on() {
+    let ci = Installation::building("true");
+    for name in ["queue/.last", "queue/.drain"] {
+        fs::write(ci.path(name), "").unwrap();
+        fs::set_permissions(ci.path(name), fs::Permissions::from_mode(0o644)).unwrap();
+    }
+    ci.push(&Push::to("r", "main"));
+    ci.build(1);
+    for name in ["queue/.last", "queue/.drain"] {
+        assert_eq!(ci.path(name).metadata().unwrap().permissions().mode() & 0o777, 0o600, "{name}");
+    }
+}

@@ -82,6 +82,41 @@ fn removing_the_lock_s_file_in_mid_drain_lets_no_second_build_in() {
 }
 
 #[test]
+fn once_the_drain_lock_s_file_is_removed_nothing_more_is_claimed_and_somebody_hears() {
+    let ci = waiting_for_go();
+    ci.push(&Push::to("r", "main"));
+    ci.push(&Push::to("other", "main"));
+    let mut first = ci.start_build(1);
+    wait_until("it builds", || !marks(&ci).is_empty());
+    fs::remove_file(ci.path("queue/.drain")).unwrap();
+    fs::write(ci.path("go"), "").unwrap();
+    assert_eq!(first.wait(), 1);
+    assert_eq!(marks(&ci), ["begin", "end"], "the second one was not claimed");
+    assert!(ci.log().contains("queue/.drain was removed"), "{}", ci.log());
+    assert!(ci.letters().iter().any(|letter| letter.stem.starts_with("trouble-")), "the fallback hears");
+    assert_eq!(ci.build_to_its_end(1), 0);
+    assert_eq!(ci.records().len(), 2);
+}
+
+#[test]
+fn what_is_no_file_in_place_of_a_lock_is_moved_aside_and_stops_nothing() {
+    for strange in ["directory", "dangling link", "fifo"] {
+        let ci = Installation::building("true");
+        for name in ["queue/.last", "queue/.drain"] {
+            let path = ci.path(name);
+            match strange {
+                "directory" => fs::create_dir(path).unwrap(),
+                "fifo" => assert!(Command::new("mkfifo").arg(path).status().unwrap().success()),
+                _ => std::os::unix::fs::symlink("/nowhere/at/all", path).unwrap(),
+            }
+        }
+        ci.push(&Push::to("r", "main"));
+        ci.build(1);
+        assert_eq!(ci.record().outcome(), "succeeded", "{strange}");
+    }
+}
+
+#[test]
 fn a_build_py_that_lives_is_respected_and_one_that_is_dead_is_not() {
     for (command, text) in [("exec -a build.py sleep 100", "x"), ("sleep 100; true", "/opt/amp_ci/build.py")]
     {

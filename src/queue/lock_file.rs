@@ -1,0 +1,92 @@
+//! The files in the queue that kernel locks are taken on. Only their owner may open one: a lock needs no more than
+//! an open file, and whoever holds it holds everybody up (flock(2)).
+
+use std::{
+    fs::{self, File, Permissions},
+    io::{self, ErrorKind},
+    os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt},
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
+
+use rustix::{
+    fs::{FlockOperation, flock},
+    io::{Errno, retry_on_intr},
+};
+
+use crate::{
+    error_chain::at,
+    regular_file::{self, Opened},
+};
+
+const MODE: u32 = 0o600;
+
+/// Opens a lock file, making it if it is not there. Its mode is mended; what stands under its name and is no file
+/// is moved aside, to `NAME.strange-PID`. On a read-only disk it is opened for reading: a lock needs no more.
+pub fn open(path: &Path) -> io::Result<File> {
+    loop {
+        let opened = regular_file::open_with(
+            path,
+            File::options().read(true).write(true).create(true).truncate(false).mode(MODE),
+        );
+        match opened {
+            Ok(Opened::File(file)) => {
+                if file.metadata()?.mode() & 0o777 != MODE {
+                    // Not ours to mend: then it has to serve as it is.
+                    let _ = file.set_permissions(Permissions::from_mode(MODE));
+                }
+                return Ok(file);
+            }
+            Ok(Opened::Missing) => {}
+            Ok(Opened::NotAFile) => move_aside(path)?,
+            Err(error) => {
+                return match regular_file::open(path) {
+                    Ok(Opened::File(file)) => Ok(file),
+                    _ => Err(error),
+                };
+            }
+        }
+    }
+}
+
+/// Takes the lock if nobody has it; false if somebody does.
+pub fn try_lock(file: &File) -> io::Result<bool> {
+    match retry_on_intr(|| flock(file, FlockOperation::NonBlockingLockExclusive)) {
+        Ok(()) => Ok(true),
+        Err(Errno::WOULDBLOCK) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Waits for the lock, at most for `limit`; false if that is over.
+pub fn lock_within(file: &File, limit: Duration) -> io::Result<bool> {
+    let deadline = Instant::now() + limit;
+    let mut pause = Duration::from_micros(100);
+    while !try_lock(file)? {
+        if Instant::now() > deadline {
+            return Ok(false);
+        }
+        // flock(2) knows no limit of time.
+        thread::sleep(pause);
+        pause = (pause * 2).min(Duration::from_millis(5));
+    }
+    Ok(true)
+}
+
+/// Is the file that was opened still the one of that name? A lock on one that was removed keeps nobody out.
+pub fn is_in_place(file: &File, path: &Path) -> bool {
+    let (Ok(opened), Ok(named)) = (file.metadata(), path.symlink_metadata()) else { return false };
+    (opened.dev(), opened.ino()) == (named.dev(), named.ino())
+}
+
+fn move_aside(path: &Path) -> io::Result<()> {
+    let mut name = path.file_name().unwrap_or_default().to_os_string();
+    name.push(format!(".strange-{}", std::process::id()));
+    match fs::rename(path, path.with_file_name(name)) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(at(format_args!("{} is no file, and cannot be moved aside", path.display()))(error))
+        }
+        _ => Ok(()),
+    }
+}

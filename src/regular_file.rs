@@ -1,0 +1,43 @@
+//! Opening what somebody else may have put there: only a regular file is read, no link at the end of its path is
+//! followed, and nobody waits for the writer of a FIFO (open(2): O_NOFOLLOW, O_NONBLOCK).
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, ErrorKind},
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
+};
+
+use rustix::fs::OFlags;
+
+/// What stands under a name.
+#[derive(Debug)]
+pub enum Opened {
+    /// A regular file.
+    File(File),
+    /// Nothing.
+    Missing,
+    /// A directory, a link, a FIFO, a socket, a device.
+    NotAFile,
+}
+
+/// Opens `path` as `options` say. An error is one of the system's, and names the path.
+pub fn open_with(path: &Path, options: &mut OpenOptions) -> io::Result<Opened> {
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    match fs_err::OpenOptions::from_options(options.custom_flags(flags.bits().cast_signed()).clone())
+        .open(path)
+    {
+        Ok(file) if file.metadata()?.is_file() => Ok(Opened::File(file.into_file())),
+        Ok(_) => Ok(Opened::NotAFile),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Opened::Missing),
+        Err(error) => match path.symlink_metadata() {
+            Ok(metadata) if !metadata.is_file() => Ok(Opened::NotAFile),
+            _ => Err(error),
+        },
+    }
+}
+
+/// Opens `path` for reading.
+pub fn open(path: &Path) -> io::Result<Opened> {
+    open_with(path, OpenOptions::new().read(true))
+}
