@@ -2,9 +2,11 @@
 
 use std::{
     env,
-    ffi::OsString,
+    os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
 };
+
+use sha2::{Digest, Sha256};
 
 /// An installation's directory, absolute.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,8 +110,8 @@ impl Home {
         self.queue().join("catch-up.json")
     }
 
-    /// The home as a value for the environment.
-    pub fn as_os_string(&self) -> OsString {
-        self.0.clone().into_os_string()
+    /// Eight hex digits that stand for this home in names elsewhere: of its workspaces, of its processes' mark.
+    pub fn tag(&self) -> String {
+        hex::encode(&Sha256::digest(self.0.as_os_str().as_bytes())[..4])
     }
 }

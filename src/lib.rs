@@ -20,7 +20,7 @@
 //! * [`regular_file`]: opening what somebody else may have put there.
 //! * [`size`], [`timeout`]: bytes and times, as people write them.
 
-pub mod builder;
+mod builder;
 pub mod durable;
 pub mod error_chain;
 pub mod forge;
@@ -37,3 +37,11 @@ pub mod status;
 pub mod text;
 pub mod timeout;
 pub mod webhook;
+
+pub use builder::cli::run as build;
+
+/// What the fuzz targets reach into.
+#[cfg(fuzzing)]
+pub mod fuzzing {
+    pub use crate::builder::script::placeholder;
+}

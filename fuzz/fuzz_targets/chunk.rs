@@ -1,7 +1,7 @@
 //! A chunk, filled in: text of the payload that bash could read never gets into it.
 #![no_main]
 
-use amp_ci::{builder::placeholder, queue::BuildRequest};
+use amp_ci::{fuzzing::placeholder, queue::BuildRequest};
 use libfuzzer_sys::fuzz_target;
 
 /// Of what a reference stands for; in no chunk by chance.

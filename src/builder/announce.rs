@@ -1,41 +1,37 @@
 //! What build.log says of each build: its submission, its start, its end.
 
-use super::{drain::Ci, log::PROGRESS};
+use super::log::PROGRESS;
 use crate::{
     error_chain::in_full,
-    queue::{BuildRequest, Claimed, EntryId},
+    queue::Claimed,
     records::{BuildResult, Outcome, Record, excerpt},
 };
 
 /// It has been claimed.
 pub fn submission(entry: &Claimed) {
-    let what = what(&entry.id, &entry.request);
-    tracing::info!("Submitting {what} for {}", entry.request.committer_name.as_str());
+    tracing::info!("Submitting {} for {}", what(entry), entry.request.committer_name.as_str());
 }
 
-/// Its script runs.
-pub fn start(ci: &Ci, entry: &Claimed, pid: u32) {
-    let what = what(&entry.id, &entry.request);
+/// Its script, or its launcher, runs.
+pub fn start(entry: &Claimed, pid: u32, is_launched: bool) {
     // A launcher that is killed has come to no verdict.
-    let ended = if ci.settings.launcher.is_some() { "try" } else { "build" };
-    tracing::info!(target: PROGRESS, "{what} runs as pid {pid}; kill -- -{pid} ends this {ended}");
+    let ended = if is_launched { "try" } else { "build" };
+    tracing::info!(target: PROGRESS, "{} runs as pid {pid}; kill -- -{pid} ends this {ended}", what(entry));
 }
 
 /// It was ended because `build` was told to stop.
 pub fn put_back(entry: &Claimed) {
-    let what = what(&entry.id, &entry.request);
-    tracing::info!(target: PROGRESS, "{what} is put back: build was told to stop");
+    tracing::info!(target: PROGRESS, "{} is put back: build was told to stop", what(entry));
 }
 
 /// The launcher ended without telling how the build ended.
 pub fn no_verdict(entry: &Claimed, attempt: u32, why: &str) {
-    let what = what(&entry.id, &entry.request);
-    tracing::error!(target: PROGRESS, "{what} is put back: try {attempt} came to no verdict: {why}");
+    tracing::error!(target: PROGRESS, "{} is put back: try {attempt} came to no verdict: {why}", what(entry));
 }
 
 /// It has its final word; with its output if that says what went wrong.
 pub fn end(record: &Record, entry: &Claimed, result: &BuildResult) {
-    let what = what(&entry.id, &entry.request);
+    let what = what(entry);
     let outcome = match (result.outcome, result.rc, result.reason.as_deref()) {
         (Outcome::Succeeded, ..) => "succeeded".to_string(),
         (Outcome::Failed, Some(rc), _) => format!("failed with rc {rc}"),
@@ -55,6 +51,7 @@ pub fn end(record: &Record, entry: &Claimed, result: &BuildResult) {
     }
 }
 
-fn what(id: &EntryId, request: &BuildRequest) -> String {
+fn what(entry: &Claimed) -> String {
+    let Claimed { id, request, .. } = entry;
     format!("{id} {} {} {}", request.repository, request.git_ref, request.commit_id)
 }

@@ -1,28 +1,28 @@
 //! `build`: one pass over the queue, `--threads N` builds at a time.
 //!
-//! [`drain`] takes entries in order and gives each to [`one_build`], which composes the [`script`], runs it as
-//! a [`process`] in a [`workspace`], keeps the [`record`] and writes the [`letter`]; the [`outbox`] sends it.
-//! What starts a process, what follows its output, what says how it ended and what ends it are four
-//! things, so that a launcher can stand in front.
+//! From above: [`cli`] reads the command line; [`drain`] does what the [`scheduler`] decides; an [`attempt`] prepares,
+//! runs, judges and concludes one build, and [`recovery`] takes up what a dead `build` left. All of them stand on the
+//! [`builder`] and on folders that know neither it nor each other: [`script`] composes, [`process`] runs, [`mail`]
+//! writes, [`outbox`] sends; [`launcher`] stands on [`process`].
 
 pub mod announce;
-pub mod check;
+pub mod attempt;
+pub mod attempt_end;
+pub mod builder;
+pub mod cli;
+pub mod completion;
 pub mod drain;
-pub mod launched;
+pub mod fault;
+pub mod fault_log;
 pub mod launcher;
-pub mod letter;
 pub mod log;
-pub mod one_build;
+pub mod mail;
 pub mod original;
 pub mod outbox;
-pub mod output;
-pub mod placeholder;
 pub mod process;
 pub mod recovery;
+pub mod scheduler;
 pub mod script;
+pub mod script_end;
 pub mod settings;
-pub mod tree;
-pub mod trouble;
-pub mod verdict;
 pub mod watch;
-pub mod workspace;

@@ -11,75 +11,76 @@ use jiff::Timestamp;
 use rustix::process::Signal;
 
 use super::{
-    drain::Ci,
-    launcher::Launcher,
-    one_build::{self, TRIES},
-    process::GRACE,
-    tree::Tree,
-    trouble::Fault,
+    attempt::ATTEMPTS,
+    builder::Builder,
+    completion,
+    fault::Fault,
+    launcher::launcher::Launcher,
+    process::{run::GRACE, supervisor::Supervisor, tree::Tree},
 };
 use crate::{
     error_chain::in_full,
     host,
     queue::{Claimed, EntryId, EntryState, Listing},
-    records::{BuildResult, Record, RunningAttempt, Verdict},
+    records::{BuildResult, Cause, RunningAttempt, Verdict},
 };
 
 /// Brings every claimed entry into a state from which it can go on: waiting again, finished, or given up. False
 /// if there was none.
-pub fn recover(ci: &Ci, listing: &Listing) -> Result<bool, Fault> {
+pub fn recover(builder: &Builder, listing: &Listing) -> Result<bool, Fault> {
     let mut ids = listing.claimed.clone();
-    ids.extend(unclaimed(ci, listing).map_err(Fault::at("the records cannot be read"))?);
+    ids.extend(unclaimed(builder, listing).map_err(Fault::at("the records cannot be read"))?);
     ids.sort_unstable();
-    let mut trees: Vec<Tree> = ids.iter().map(|id| Tree::new(&one_build::mark(ci, id), None)).collect();
-    if ci.settings.launcher.is_some() {
+    let mut trees: Vec<Tree> = ids.iter().map(|id| Tree::new(&builder.mark(id), None)).collect();
+    if builder.settings.launcher.is_some() {
         // It takes its job away on SIGTERM; on SIGKILL it cannot.
-        ask_to_end(ci, &mut trees);
+        ask_to_end(&builder.supervisor, &mut trees);
     }
     for tree in &mut trees {
-        if !tree.kill(&ci.children) {
+        if !tree.kill(&builder.supervisor) {
             let error = io::Error::other("`ps -eo pid,stat,wchan,cmd` shows them");
             return Err(Fault { stage: "processes of an earlier build do not end on SIGKILL", error });
         }
     }
-    if let Some(launcher) = &ci.settings.launcher {
-        cancel(ci, launcher, &ids)
+    if let Some(launcher) = &builder.settings.launcher {
+        cancel(builder, launcher, &ids)
             .map_err(Fault::at("what an earlier build left on the engine cannot be taken away"))?;
     }
-    for error in ci.work_dir()?.sweep(&ci.children) {
+    for error in builder.work_dir()?.sweep(&builder.supervisor) {
         // Said aloud when its build ended: not again at each start.
         tracing::debug!("{}", in_full(&error));
     }
     for id in &ids {
-        recover_one(ci, id).map_err(Fault::at("a build that was interrupted cannot be taken up again"))?;
+        recover_one(builder, id)
+            .map_err(Fault::at("a build that was interrupted cannot be taken up again"))?;
     }
     Ok(!ids.is_empty())
 }
 
 /// SIGTERM, and time to heed it.
-fn ask_to_end(ci: &Ci, trees: &mut [Tree]) {
+fn ask_to_end(supervisor: &Supervisor, trees: &mut [Tree]) {
     let grace = Instant::now() + GRACE;
     for tree in trees.iter_mut() {
-        tree.signal(&ci.children, Signal::TERM);
+        tree.signal(supervisor, Signal::TERM);
     }
-    while Instant::now() < grace && trees.iter_mut().any(|tree| tree.is_alive(&ci.children)) {
+    while Instant::now() < grace && trees.iter_mut().any(|tree| tree.is_alive(supervisor)) {
         thread::sleep(Duration::from_millis(20));
     }
 }
 
 /// Takes their jobs away, by name.
-fn cancel(ci: &Ci, launcher: &Launcher, ids: &[EntryId]) -> io::Result<()> {
+fn cancel(builder: &Builder, launcher: &Launcher, ids: &[EntryId]) -> io::Result<()> {
     ids.iter().try_for_each(|id| {
-        let running = Record::of(&ci.home, id).running().ok().flatten();
+        let running = builder.record(id).running().ok().flatten();
         let dir = running.map_or_else(PathBuf::new, |running| running.workspace);
-        launcher.cancel(&id.waiting(), &dir, &ci.children)
+        launcher.cancel(&id.waiting(), &dir, &builder.supervisor)
     })
 }
 
 /// Builds whose script ran when `build` died and whose entry somebody has removed: that cancels nothing. One
 /// that only waited to be tried again does not count: whoever takes its entry away holds it.
-fn unclaimed(ci: &Ci, listing: &Listing) -> io::Result<Vec<EntryId>> {
-    let entries = match fs_err::read_dir(ci.home.builds()) {
+fn unclaimed(builder: &Builder, listing: &Listing) -> io::Result<Vec<EntryId>> {
+    let entries = match fs_err::read_dir(builder.home.builds()) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(error),
@@ -88,7 +89,7 @@ fn unclaimed(ci: &Ci, listing: &Listing) -> io::Result<Vec<EntryId>> {
         .flatten()
         .filter_map(|entry| EntryId::parse(entry.file_name().to_str()?))
         .filter(|id| {
-            let record = Record::of(&ci.home, id);
+            let record = builder.record(id);
             // Held by mv, a request that waits to be tried again has no script; what cannot be read is no such thing.
             !matches!(record.running(), Ok(None | Some(RunningAttempt { script_pid: None, .. })))
                 && !record.is_final()
@@ -98,45 +99,46 @@ fn unclaimed(ci: &Ci, listing: &Listing) -> io::Result<Vec<EntryId>> {
         .collect())
 }
 
-fn recover_one(ci: &Ci, id: &EntryId) -> io::Result<()> {
-    let record = Record::of(&ci.home, id);
+fn recover_one(builder: &Builder, id: &EntryId) -> io::Result<()> {
+    let record = builder.record(id);
     match record.result() {
         Ok(Some(result)) => {
             // Whoever wrote it may have died before it was durable.
             record.sync()?;
-            return one_build::complete(ci, &record, id, &result);
+            return completion::complete(builder, &record, id, &result);
         }
         Ok(None) => {}
         Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-            return ci.reject_claimed(id, &in_full(&error));
+            return builder.reject_claimed(id, &in_full(&error));
         }
         Err(error) => return Err(error),
     }
     let running = record.running()?;
     let tries = running.as_ref().map_or(0, |running| running.attempt);
-    let entry = match ci.drain.read_claimed(id)? {
+    let entry = match builder.lock.read_claimed(id)? {
         EntryState::Request(request, bytes) => Claimed { id: id.clone(), request, bytes },
         EntryState::Missing => {
             Claimed { id: id.clone(), request: record.request()?, bytes: record.request_bytes()? }
         }
         EntryState::NotAFile => return Ok(()),
-        EntryState::BeingWritten => return ci.reject_claimed(id, "it is no request"),
-        EntryState::Invalid(why) => return ci.reject_claimed(id, &why),
+        EntryState::BeingWritten => return builder.reject_claimed(id, "it is no request"),
+        EntryState::Invalid(why) => return builder.reject_claimed(id, &why),
     };
-    if tries >= TRIES {
+    if tries >= ATTEMPTS {
         let reason = format!("build died {tries} times while this ran, and it is not tried again");
         let started = running.map_or_else(Timestamp::now, |running| running.started);
-        let result = BuildResult::new(&Verdict::Error(reason), started, 0.0, tries, host::name());
+        let result =
+            BuildResult::new(&Verdict::Error(Cause::Crash, reason), started, 0.0, tries, host::name());
         record.commit(&result)?;
-        return one_build::finish(ci, &record, &entry, &result).map(|_| ()).map_err(|fault| fault.error);
+        return completion::announce_and_complete(builder, &record, &entry, &result);
     }
     tracing::warn!("{id} goes back to the queue: an earlier build died after claiming it");
     record.set_waiting()?;
-    if ci.drain.put_back(id)? {
+    if builder.lock.put_back(id)? {
         return Ok(());
     }
-    match ci.drain.read_claimed(id)? {
-        EntryState::Missing => ci.drain.restore(id, &entry.bytes),
-        _ => ci.reject_claimed(id, "another entry of this name waits"),
+    match builder.lock.read_claimed(id)? {
+        EntryState::Missing => builder.lock.restore(id, &entry.bytes),
+        _ => builder.reject_claimed(id, "another entry of this name waits"),
     }
 }

@@ -1,12 +1,18 @@
 //! The settings: each has an environment variable, so that `environment.sh` is the one place to configure,
 //! and all but the mail URL a flag that beats it.
 
-use std::{env, fmt, path::PathBuf};
+use std::{env, io, path::PathBuf};
 
 use lettre::Address;
 
-use super::launcher::{CommandLine, Launcher};
+use super::{
+    launcher::{command_line::CommandLine, launcher::Launcher},
+    mail::letters::Letterhead,
+    outbox::mail_url::MailUrl,
+    process::workspace::WorkDir,
+};
 use crate::{
+    home::Home,
     host,
     queue::fields::is_address,
     size::{NotASize, Size},
@@ -71,21 +77,6 @@ pub struct Settings {
     pub launcher: Option<Launcher>,
 }
 
-/// Where mail goes. Holds a password, maybe: shown nowhere.
-#[derive(Clone, PartialEq, Eq)]
-pub enum MailUrl {
-    /// `smtp://` or `smtps://`, as lettre reads it.
-    Smtp(String),
-    /// `file:///dir`: letters are written there as files.
-    Directory(PathBuf),
-}
-
-impl fmt::Debug for MailUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("MailUrl(..)")
-    }
-}
-
 /// A value that does not parse; names the variable, never shows the mail URL.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{name}: {problem}")]
@@ -99,7 +90,7 @@ impl Settings {
     pub fn read(flags: SettingFlags) -> Result<Self, SettingError> {
         let mail = setting("AMP_CI_SMTP_URL", None, "smtp://localhost:25", |text| {
             // What is wrong may be said, the value may not: it can hold a password.
-            parse_mail_url(text).map_err(|why| format!("{why} (the value is not shown)"))
+            MailUrl::parse(text).map_err(|why| format!("{why} (the value is not shown)"))
         })?;
         let launcher = setting("AMP_CI_LAUNCHER", flags.launcher, "", parse_command_line)?;
         let cancel = setting("AMP_CI_LAUNCHER_CANCEL", flags.launcher_cancel, "", parse_command_line)?;
@@ -123,6 +114,20 @@ impl Settings {
                 }
             },
         })
+    }
+
+    /// The configured parent of the workspaces, resolved and found safe.
+    pub fn open_work_dir(&self, home: &Home) -> io::Result<WorkDir> {
+        WorkDir::open(&self.work_dir, format!("amp_ci-{}-", home.tag()))
+    }
+
+    pub fn letterhead(&self, home: &Home) -> Letterhead {
+        Letterhead {
+            from: self.mail_from.clone(),
+            fallback: self.mail_fallback.clone(),
+            host: host::name(),
+            home: home.dir().to_path_buf(),
+        }
     }
 }
 
@@ -192,21 +197,6 @@ fn parse_count(text: &str) -> Result<usize, String> {
     plain.then(|| text.parse().ok()).flatten().ok_or_else(|| format!("'{text}' is not a number of builds"))
 }
 
-fn parse_mail_url(text: &str) -> Result<MailUrl, String> {
-    if let Some(path) = text.strip_prefix("file://") {
-        return parse_absolute(path)
-            .map(MailUrl::Directory)
-            .map_err(|_| "file:// needs an absolute path".to_string());
-    }
-    if !text.starts_with("smtp://") && !text.starts_with("smtps://") {
-        return Err("is neither an smtp://, an smtps:// nor a file:// URL".to_string());
-    }
-    match lettre::SmtpTransport::from_url(text) {
-        Ok(_) => Ok(MailUrl::Smtp(text.to_string())),
-        Err(_) => Err("is not a mail URL such as smtp://localhost:25 or smtps://user:pass@host".to_string()),
-    }
-}
-
 /// What a bare local part is completed with: /etc/mailname as Debian's mail servers have it, else the host's name.
 fn mail_name() -> String {
     let mailname = fs_err::read_to_string("/etc/mailname").unwrap_or_default();
@@ -225,27 +215,4 @@ fn default_work_dir() -> String {
         return scratch.to_string();
     }
     env::temp_dir().to_string_lossy().into_owned()
-}
-
-impl Timeout {
-    /// What a build that ran into this limit has as its reason: goes on after "The script was".
-    pub fn reason(self) -> String {
-        format!("ended after its limit of {self}")
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_mail_url_that_does_not_parse_is_not_shown() {
-        for bad in ["http://user:geheim@x", "smtps://user:geheim@ho st", "file://relative", "geheim"] {
-            assert!(!parse_mail_url(bad).unwrap_err().contains("geheim"), "{bad}");
-        }
-        for good in ["smtp://localhost:25", "smtps://user:pass@host", "smtp://host?tls=required"] {
-            assert!(parse_mail_url(good).is_ok(), "{good}");
-        }
-        assert_eq!(parse_mail_url("file:///tmp/x"), Ok(MailUrl::Directory("/tmp/x".into())));
-    }
 }

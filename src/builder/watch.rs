@@ -1,14 +1,26 @@
 //! Noticing new entries at once: inotify(7) on the queue's directory.
 
-use std::{io, mem::MaybeUninit, os::fd::OwnedFd, path::Path, sync::mpsc::Sender, thread};
+use std::{io, mem::MaybeUninit, os::fd::OwnedFd, path::Path, thread};
 
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
 
-use super::drain::Event;
 use crate::queue::EntryId;
 
-/// Sends an event for each change of the directory; an error means that the kernel grants no watch.
-pub fn start(queue: &Path, events: Sender<Event>) -> io::Result<()> {
+/// What has changed in the queue.
+#[derive(Debug)]
+pub enum Change {
+    /// An entry has appeared.
+    Arrived(EntryId),
+    /// The file `hold` has come or gone.
+    Hold,
+    /// Changes were lost: look again.
+    Unclear,
+    /// The kernel tells nothing any more.
+    Lost,
+}
+
+/// Reports each change until `report` returns false; an error means that the kernel grants no watch.
+pub fn start(queue: &Path, report: impl Fn(Change) -> bool + Send + 'static) -> io::Result<()> {
     let watch = inotify::init(CreateFlags::CLOEXEC)?;
     let changes = WatchFlags::CREATE
         | WatchFlags::MOVED_TO
@@ -19,30 +31,30 @@ pub fn start(queue: &Path, events: Sender<Event>) -> io::Result<()> {
     thread::Builder::new()
         .name("watch".to_string())
         .stack_size(256 << 10)
-        .spawn(move || follow(&watch, &events))?;
+        .spawn(move || follow(&watch, &report))?;
     Ok(())
 }
 
-fn follow(watch: &OwnedFd, events: &Sender<Event>) {
+fn follow(watch: &OwnedFd, report: &dyn Fn(Change) -> bool) {
     let mut buffer = [MaybeUninit::uninit(); 16 << 10];
     let mut reader = inotify::Reader::new(watch, &mut buffer);
     loop {
-        let event = match reader.next() {
-            Ok(change) if change.events().contains(ReadFlags::QUEUE_OVERFLOW) => Event::QueueUnclear,
-            Ok(change) => {
+        let change = match reader.next() {
+            Ok(event) if event.events().contains(ReadFlags::QUEUE_OVERFLOW) => Change::Unclear,
+            Ok(event) => {
                 let appeared = ReadFlags::CREATE | ReadFlags::MOVED_TO | ReadFlags::CLOSE_WRITE;
-                let name = change.file_name().and_then(|name| name.to_str().ok()).unwrap_or_default();
+                let name = event.file_name().and_then(|name| name.to_str().ok()).unwrap_or_default();
                 match EntryId::of_waiting(name) {
-                    Some(id) if change.events().intersects(appeared) => Event::Arrived(id),
-                    None if name == "hold" => Event::HoldChanged,
+                    Some(id) if event.events().intersects(appeared) => Change::Arrived(id),
+                    None if name == "hold" => Change::Hold,
                     _ => continue,
                 }
             }
             Err(rustix::io::Errno::INTR) => continue,
-            Err(_) => Event::WatchLost,
+            Err(_) => Change::Lost,
         };
-        let lost = matches!(event, Event::WatchLost);
-        if events.send(event).is_err() || lost {
+        let lost = matches!(change, Change::Lost);
+        if !report(change) || lost {
             return;
         }
     }

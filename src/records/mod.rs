@@ -9,5 +9,5 @@ pub mod record;
 pub mod retention;
 
 pub use drain_state::DrainState;
-pub use outcome::{Outcome, Rc, Verdict};
+pub use outcome::{Cause, Outcome, Rc, Verdict};
 pub use record::{BuildResult, Record, RunningAttempt};

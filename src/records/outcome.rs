@@ -4,6 +4,8 @@ use std::{os::unix::process::ExitStatusExt, process::ExitStatus};
 
 use serde::{Deserialize, Serialize};
 
+use crate::timeout::Timeout;
+
 /// How the script ended, as Python counts it: an exit code, or minus the number of the signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -60,6 +62,23 @@ impl Outcome {
     }
 }
 
+/// What is at fault where the outcome does not say it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// The launcher, or what it submits builds to.
+    Engine,
+    /// What the operator put in its place: the chunks.
+    Installation,
+    /// What was asked for.
+    Request,
+    /// `build` died while it ran.
+    Crash,
+    /// One that a later version knows.
+    #[serde(other)]
+    Other,
+}
+
 /// A verdict: the outcome with what belongs to it. Invalid combinations cannot be written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
@@ -70,10 +89,15 @@ pub enum Verdict {
     /// Nothing ran, and nobody needs to hear of it.
     Skipped(String),
     /// Nothing ran, or what ran says nothing.
-    Error(String),
+    Error(Cause, String),
 }
 
 impl Verdict {
+    /// The script was ended when it reached `limit`.
+    pub fn timed_out(rc: Rc, limit: Timeout) -> Self {
+        Self::TimedOut(rc, format!("ended after its limit of {limit}"))
+    }
+
     /// The outcome.
     pub fn outcome(&self) -> Outcome {
         match self {
@@ -81,7 +105,7 @@ impl Verdict {
             Self::Ran(_) => Outcome::Failed,
             Self::TimedOut(..) => Outcome::TimedOut,
             Self::Skipped(_) => Outcome::Skipped,
-            Self::Error(_) => Outcome::Error,
+            Self::Error(..) => Outcome::Error,
         }
     }
 
@@ -89,7 +113,7 @@ impl Verdict {
     pub fn rc(&self) -> Option<Rc> {
         match self {
             Self::Ran(rc) | Self::TimedOut(rc, _) => Some(*rc),
-            Self::Skipped(_) | Self::Error(_) => None,
+            Self::Skipped(_) | Self::Error(..) => None,
         }
     }
 
@@ -97,7 +121,15 @@ impl Verdict {
     pub fn reason(&self) -> Option<&str> {
         match self {
             Self::Ran(_) => None,
-            Self::TimedOut(_, reason) | Self::Skipped(reason) | Self::Error(reason) => Some(reason),
+            Self::TimedOut(_, reason) | Self::Skipped(reason) | Self::Error(_, reason) => Some(reason),
+        }
+    }
+
+    /// What is at fault.
+    pub fn cause(&self) -> Option<Cause> {
+        match self {
+            Self::Error(cause, _) => Some(*cause),
+            Self::Ran(_) | Self::TimedOut(..) | Self::Skipped(_) => None,
         }
     }
 }

@@ -10,7 +10,7 @@ use std::{
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize, Serializer, de::DeserializeOwned};
 
-use super::{Outcome, Rc, Verdict};
+use super::{Cause, Outcome, Rc, Verdict};
 use crate::{
     durable,
     error_chain::at,
@@ -72,9 +72,9 @@ pub struct BuildResult {
     /// The newer build in whose favour it was not run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub superseded_by: Option<EntryId>,
-    /// What is at fault, in one word, where the outcome does not say it.
+    /// What is at fault, where the outcome does not say it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cause: Option<String>,
+    pub cause: Option<Cause>,
     /// The last counted outcome of the same repository and full ref before this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous_outcome: Option<Outcome>,
@@ -97,7 +97,7 @@ impl BuildResult {
             host,
             by: None,
             superseded_by: None,
-            cause: None,
+            cause: verdict.cause(),
             previous_outcome: None,
             red_since: None,
         }

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::{
     queue::{BuildRequest, EntryId, Origin, fields::is_address, origin::Why as Queued},
-    records::{BuildResult, Outcome, Rc},
+    records::{BuildResult, Cause, Outcome, Rc},
 };
 
 /// Everything that is to be seen of an installation at one moment.
@@ -219,7 +219,7 @@ pub struct Finished {
     /// The newer build in whose favour it was not run.
     pub superseded_by: Option<EntryId>,
     /// Whose fault an error was.
-    pub cause: Option<String>,
+    pub cause: Option<Cause>,
     /// How the branch did before.
     pub previous_outcome: Option<Outcome>,
     /// The build that broke the branch, while it is broken.

@@ -50,26 +50,13 @@ fn the_deciding_part_knows_no_server_no_process_and_no_file_but_the_hooks_file()
 }
 
 #[test]
-fn scripts_know_no_processes_and_processes_no_mail() {
+fn scripts_know_no_processes_and_processes_know_no_entry_no_record_and_no_mail() {
     never_names(
-        "builder",
-        &["letter", "outbox"],
-        &[
-            "mod.rs",
-            "drain.rs",
-            "one_build.rs",
-            "launched.rs",
-            "letter.rs",
-            "outbox.rs",
-            "announce.rs",
-            "trouble.rs",
-            "check.rs",
-        ],
+        "builder/process",
+        &["crate::queue", "crate::records", "crate::builder", "mail", "outbox"],
+        &[],
     );
-    for room in ["builder/script.rs", "builder/placeholder.rs"] {
-        let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(room)).unwrap();
-        assert!(!text.contains("process::") && !text.contains("tree::"), "{room} knows processes");
-    }
+    never_names("builder/script", &["crate::builder", "process::"], &[]);
 }
 
 #[test]

@@ -16,7 +16,7 @@ use amp_ci::{
     },
     home::Home,
     queue::{BuildRequest, EntryId},
-    records::{BuildResult, Rc, Verdict},
+    records::{BuildResult, Cause, Rc, Verdict},
 };
 use serde_json::json;
 use tempfile::TempDir;
@@ -225,7 +225,7 @@ fn a_commit_with_a_thousand_statuses_gets_no_more() {
 fn a_description_is_never_too_long_for_the_forge() {
     for kind in ALL {
         let (desk, commit) = (Desk::at(kind), commit(7));
-        desk.finished(1, &commit, &Verdict::Error("schön ".repeat(100)));
+        desk.finished(1, &commit, &Verdict::Error(Cause::Installation, "schön ".repeat(100)));
         desk.pass();
         assert_eq!(desk.forge.statuses(&commit, "amp_ci").len(), 1);
         assert!(desk.forge.received()[0].body["description"].as_str().unwrap().ends_with('…'));

@@ -1,36 +1,17 @@
-//! What stands in front of a build that runs on an engine, or behind walls: `AMP_CI_LAUNCHER`, and what
-//! takes a job away again: `AMP_CI_LAUNCHER_CANCEL`.
+//! A command line as people write it in a setting.
 
-use std::{
-    env,
-    io::{self, Read, Seek},
-    path::Path,
-    process::{Command, Stdio},
-};
+use std::{env, io, path::Path};
 
-use super::{process, tree::Children};
-use crate::{error_chain::at, program};
-
-/// Seconds that a cancel command may take.
-const CANCEL_LIMIT: &str = "60";
+use crate::{program, text::printable};
 
 /// A command line: split as a shell splits, nothing expanded, no shell.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CommandLine(Vec<String>);
 
-/// The two commands of an engine.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Launcher {
-    /// Runs what is appended to it, and ends when that ends.
-    pub start: CommandLine,
-    /// Takes away what a dead `build` may have left running.
-    pub cancel: Option<CommandLine>,
-}
-
 impl CommandLine {
     /// Splits `text`; an error says what is wrong with it.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let shown = || crate::text::printable(text);
+        let shown = || printable(text);
         let words =
             shlex::split(text).ok_or_else(|| format!("'{}' has a quote that is not closed", shown()))?;
         match words.first() {
@@ -81,38 +62,6 @@ fn filled_in(word: &str, name: &str, dir: &str) -> String {
         rest = after;
     }
     filled + rest
-}
-
-impl Launcher {
-    /// Takes away the job of this name, if there is a command for it. An error names what it said.
-    pub fn cancel(&self, name: &str, dir: &Path, children: &Children) -> io::Result<()> {
-        let Some(cancel) = &self.cancel else { return Ok(()) };
-        let failed = |what: &str| io::Error::other(format!("`{}` {what}", cancel.program()));
-        // A file, because whoever leaves something in the background would keep a pipe open.
-        let mut said = tempfile::tempfile()?;
-        let mut command = Command::new("timeout");
-        command
-            .args(["--kill-after=5", CANCEL_LIMIT])
-            .args(cancel.words(name, &dir.to_string_lossy()))
-            .env_clear()
-            .envs(process::inherited_environment())
-            .stdin(Stdio::null())
-            .stdout(said.try_clone()?)
-            .stderr(said.try_clone()?);
-        let status =
-            children.run(&mut command).map_err(at(format_args!("`{}` cannot be run", cancel.program())))?;
-        if status.success() {
-            return Ok(());
-        }
-        let mut words = Vec::new();
-        said.rewind()?;
-        said.take(4096).read_to_end(&mut words)?;
-        let words = String::from_utf8_lossy(&words).trim().to_string();
-        Err(failed(&match status.code() {
-            Some(124) => format!("did not take {name} away within {CANCEL_LIMIT} s: {words}"),
-            _ => format!("did not take {name} away ({status}): {words}"),
-        }))
-    }
 }
 
 #[cfg(test)]

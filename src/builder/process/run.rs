@@ -1,12 +1,11 @@
-//! Running a script: what starts it, what follows its output, what says how it ended.
+//! One program from its start to its end: what starts it, what follows its output, what says how it ended.
 
 use std::{
     cell::Cell,
-    env,
     ffi::OsString,
     io,
     os::{
-        fd::{AsFd, OwnedFd},
+        fd::{AsFd, BorrowedFd, OwnedFd},
         unix::process::CommandExt,
     },
     path::Path,
@@ -16,23 +15,14 @@ use std::{
 };
 
 use rustix::{
-    event::{PollFd, PollFlags, Timespec, eventfd, poll},
-    io::{Errno, retry_on_intr},
+    event::{PollFd, PollFlags, Timespec, poll},
+    io::Errno,
     pipe::{PipeFlags, fcntl_setpipe_size, pipe_with},
     process::{Pid, PidfdFlags, Signal, pidfd_open},
 };
 
-use super::{
-    announce,
-    drain::Ci,
-    one_build,
-    tree::{MARK, Tree},
-};
-use crate::{
-    error_chain::at,
-    queue::Claimed,
-    records::{Record, RunningAttempt},
-};
+use super::{environment, mark::MARK, supervisor::Supervisor, tree::Tree};
+use crate::error_chain::at;
 
 /// Takes output as it comes.
 pub type Keep<'a> = dyn FnMut(Stream, &[u8]) -> io::Result<()> + 'a;
@@ -43,58 +33,42 @@ pub const GRACE: Duration = Duration::from_secs(10);
 /// Room in a pipe, so that a build that writes fast seldom waits for us.
 const PIPE_SIZE: usize = 256 << 10;
 
-/// Told once, seen by every build that runs: end now.
+/// What is to be started.
 #[derive(Debug)]
-pub struct Stop(OwnedFd);
-
-/// One try of one build: what its process is started for.
-#[derive(Debug, Clone, Copy)]
-pub struct Task<'a> {
-    /// Everything around it.
-    pub ci: &'a Ci,
-    /// Where it is kept.
-    pub record: &'a Record,
-    /// What is asked for.
-    pub entry: &'a Claimed,
-    /// The fresh directory that it runs in.
-    pub workspace: &'a Path,
-    /// What the build adds to the inherited environment.
-    pub variables: &'a [(&'a str, &'a str)],
-    /// What is on record of this try.
-    pub running: &'a RunningAttempt,
-}
-
-/// What is started for it.
-#[derive(Debug)]
-pub struct Program {
+pub struct ProcessSpec<'a> {
     /// argv.
     pub words: Vec<OsString>,
     /// Is its stderr a stream of its own? If not it goes where stdout goes, in order.
     pub errors_apart: bool,
+    /// Where it runs.
+    pub dir: &'a Path,
+    /// What is added to the inherited environment.
+    pub variables: &'a [(&'a str, &'a str)],
+    /// What it and all its descendants are recognised by.
+    pub mark: &'a str,
 }
 
 /// What comes out of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stream {
-    /// Its stdout.
     Output,
     /// Its stderr, if that is apart.
     Errors,
 }
 
-/// A script that runs. Dropping it without following it to its end leaves the process alone.
+/// A program that runs. Dropping it without following it to its end leaves the process alone.
 #[derive(Debug)]
 pub struct Running<'a> {
-    ci: &'a Ci,
+    supervisor: &'a Supervisor,
     child: Child,
     ended: OwnedFd,
     pipes: Vec<(Stream, OwnedFd)>,
     tree: Tree,
 }
 
-/// How a script's run was over.
+/// How its run was over.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Ended {
+pub enum ProcessEnd {
     /// By itself.
     Exited(ExitStatus),
     /// By us, when its time was up.
@@ -103,97 +77,71 @@ pub enum Ended {
     Stopped,
 }
 
-impl Stop {
-    /// Not told yet.
-    pub fn new() -> io::Result<Self> {
-        Ok(Self(eventfd(0, rustix::event::EventfdFlags::CLOEXEC)?))
-    }
-
-    /// Tells everybody.
-    pub fn tell(&self) {
-        let _ = retry_on_intr(|| rustix::io::write(&self.0, &1_u64.to_ne_bytes()));
-    }
-
-    /// Has it been told?
-    pub fn is_told(&self) -> bool {
-        let mut told = [PollFd::new(&self.0, PollFlags::IN)];
-        retry_on_intr(|| poll(&mut told, Some(&Timespec::default()))).is_ok_and(|ready| ready > 0)
-    }
-}
-
 /// Starts the program: a process group of its own, nothing on stdin, its output in a pipe.
-pub fn start<'a>(task: &Task<'a>, program: &Program) -> io::Result<Running<'a>> {
-    let Task { ci, record, entry, workspace, variables, running } = *task;
-    let pipe = || pipe().map_err(|errno| at("cannot make a pipe")(errno.into()));
+pub fn start<'a>(supervisor: &'a Supervisor, spec: &ProcessSpec) -> io::Result<Running<'a>> {
     let (output, to_output) = pipe()?;
     let mut pipes = vec![(Stream::Output, output)];
-    let to_errors = if program.errors_apart {
+    let to_errors = if spec.errors_apart {
         let (errors, to_errors) = pipe()?;
         pipes.push((Stream::Errors, errors));
         to_errors
     } else {
         to_output.try_clone()?
     };
-    let mark = one_build::mark(ci, &entry.id);
-    let (name, arguments) = program.words.split_first().expect("a program has a name");
+    let (name, arguments) = spec.words.split_first().expect("a program has a name");
     let mut command = Command::new(name);
     command
         .args(arguments)
-        .current_dir(workspace)
+        .current_dir(spec.dir)
         .env_clear()
-        .envs(inherited_environment())
-        .envs(variables.iter().copied())
-        .env(MARK, &mark)
+        .envs(environment::inherited())
+        .envs(spec.variables.iter().copied())
+        .env(MARK, spec.mark)
         .env("GIT_TERMINAL_PROMPT", "0")
         .process_group(0)
         .stdin(Stdio::null())
         .stdout(to_output)
         .stderr(to_errors);
-    let child = ci
-        .children
+    let child = supervisor
         .spawn(&mut command)
         .map_err(at(format_args!("cannot start {}", name.to_string_lossy())))?;
     // Our copies of the write ends go with it.
     drop(command);
-    let pid = child.id();
+    let pid = child.id().cast_signed();
     let ended = pipes[0].1.try_clone()?;
-    let mut started = Running { ci, child, ended, pipes, tree: Tree::new(&mark, Some(pid.cast_signed())) };
-    let watched = Pid::from_raw(pid.cast_signed()).ok_or(Errno::SRCH);
+    let mut running = Running { supervisor, child, ended, pipes, tree: Tree::new(spec.mark, Some(pid)) };
+    let watched = Pid::from_raw(pid).ok_or(Errno::SRCH);
     match watched.and_then(|pid| pidfd_open(pid, PidfdFlags::empty())) {
-        Ok(ended) => started.ended = ended,
-        Err(error) => {
-            started.end_all()?;
-            return Err(at("cannot watch a process")(error.into()));
+        Ok(ended) => running.ended = ended,
+        Err(errno) => {
+            running.end_all()?;
+            return Err(at("cannot watch a process")(errno.into()));
         }
     }
-    announce::start(ci, entry, pid);
-    // For people only; the try is counted already.
-    let _ = record.set_running(&RunningAttempt { script_pid: Some(pid), ..running.clone() });
-    Ok(started)
+    Ok(running)
 }
 
 /// Its end to read from, which never keeps us waiting, and its end to write to.
-fn pipe() -> rustix::io::Result<(OwnedFd, OwnedFd)> {
-    let (read_end, write_end) = pipe_with(PipeFlags::CLOEXEC)?;
-    // Not granted past a user's share of pipe memory; a smaller pipe works as well.
-    let _ = fcntl_setpipe_size(&read_end, PIPE_SIZE);
-    rustix::io::ioctl_fionbio(&read_end, true)?;
-    Ok((read_end, write_end))
-}
-
-/// `build`'s own environment without secrets and settings: PATH, proxies, JAVA_HOME and the like remain.
-pub fn inherited_environment() -> impl Iterator<Item = (OsString, OsString)> {
-    env::vars_os().filter(|(name, _)| {
-        let name = name.as_encoded_bytes();
-        !name.starts_with(b"SECRET") && !name.starts_with(b"AMP_CI_")
-    })
+fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    let make = || {
+        let (read_end, write_end) = pipe_with(PipeFlags::CLOEXEC)?;
+        // Not granted past a user's share of pipe memory; a smaller pipe works as well.
+        let _ = fcntl_setpipe_size(&read_end, PIPE_SIZE);
+        rustix::io::ioctl_fionbio(&read_end, true)?;
+        Ok((read_end, write_end))
+    };
+    make().map_err(|errno: Errno| at("cannot make a pipe")(errno.into()))
 }
 
 impl Running<'_> {
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Follows the script to its end: its output goes to `keep` as it comes, and when it is over nothing of
     /// it is left. The deadline may become known while it runs. An error is ours (the output cannot be kept);
     /// the script has been ended then.
-    pub fn follow(mut self, keep: &mut Keep, deadline: &Cell<Option<Instant>>) -> io::Result<Ended> {
+    pub fn follow(mut self, keep: &mut Keep, deadline: &Cell<Option<Instant>>) -> io::Result<ProcessEnd> {
         let followed = self.until_over(keep, deadline);
         let status = self.end_all();
         // What was in the pipes when the last writer went.
@@ -202,53 +150,53 @@ impl Running<'_> {
         rest?;
         let status = status?;
         Ok(match ended {
-            Why::Itself => Ended::Exited(status),
-            Why::Deadline => Ended::TimedOut(status),
-            Why::Stop => Ended::Stopped,
+            StopReason::Itself => ProcessEnd::Exited(status),
+            StopReason::Deadline => ProcessEnd::TimedOut(status),
+            StopReason::Told => ProcessEnd::Stopped,
         })
     }
 
     /// Until the script's process has ended, or all of it has after a SIGTERM, or its grace is used up.
-    fn until_over(&mut self, keep: &mut Keep, deadline: &Cell<Option<Instant>>) -> io::Result<Why> {
+    fn until_over(&mut self, keep: &mut Keep, deadline: &Cell<Option<Instant>>) -> io::Result<StopReason> {
         let why = loop {
-            match self.wait(deadline.get(), Some(&self.ci.stop))? {
-                Woken::Output => self.copy(keep)?,
-                Woken::Over => return Ok(Why::Itself),
-                Woken::Late => break Why::Deadline,
-                Woken::Told => break Why::Stop,
+            match self.wait(deadline.get(), Some(self.supervisor.stop_fd()))? {
+                Wakeup::Output => self.copy(keep)?,
+                Wakeup::Ended => return Ok(StopReason::Itself),
+                Wakeup::Late => break StopReason::Deadline,
+                Wakeup::Told => break StopReason::Told,
             }
         };
-        self.tree.signal(&self.ci.children, Signal::TERM);
+        self.tree.signal(self.supervisor, Signal::TERM);
         let grace = Instant::now() + GRACE;
         loop {
             match self.wait(Some(grace), None)? {
-                Woken::Output => self.copy(keep)?,
-                Woken::Over => break,
-                Woken::Late | Woken::Told => return Ok(why),
+                Wakeup::Output => self.copy(keep)?,
+                Wakeup::Ended => break,
+                Wakeup::Late | Wakeup::Told => return Ok(why),
             }
         }
         // The rest has its grace too.
-        while Instant::now() < grace && self.tree.is_alive(&self.ci.children) {
+        while Instant::now() < grace && self.tree.is_alive(self.supervisor) {
             thread::sleep(Duration::from_millis(20));
             self.copy(keep)?;
-            self.ci.children.orphans();
+            self.supervisor.orphans();
         }
         Ok(why)
     }
 
-    fn wait(&self, deadline: Option<Instant>, stop: Option<&Stop>) -> io::Result<Woken> {
+    fn wait(&self, deadline: Option<Instant>, stop: Option<BorrowedFd>) -> io::Result<Wakeup> {
         let no_more = PollFlags::HUP | PollFlags::ERR;
         let wake = |fd| PollFd::from_borrowed_fd(fd, PollFlags::IN);
         let mut fds = vec![wake(self.ended.as_fd())];
         fds.extend(self.pipes.iter().map(|(_, pipe)| wake(pipe.as_fd())));
-        fds.extend(stop.map(|stop| wake(stop.0.as_fd())));
+        fds.extend(stop.map(wake));
         loop {
             let timeout = deadline.map(|deadline| {
                 let left = deadline.saturating_duration_since(Instant::now());
                 Timespec { tv_sec: left.as_secs().cast_signed(), tv_nsec: left.subsec_nanos().into() }
             });
             match poll(&mut fds, timeout.as_ref()) {
-                Ok(0) => return Ok(Woken::Late),
+                Ok(0) => return Ok(Wakeup::Late),
                 Ok(_) => {}
                 Err(Errno::INTR) => continue,
                 Err(error) => return Err(error.into()),
@@ -258,16 +206,16 @@ impl Running<'_> {
             let told = stop.iter().any(|stop| !stop.revents().is_empty());
             // Output last: a build that never stops writing must not keep us from the rest.
             if ended {
-                return Ok(Woken::Over);
+                return Ok(Wakeup::Ended);
             }
             if told {
-                return Ok(Woken::Told);
+                return Ok(Wakeup::Told);
             }
             if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-                return Ok(Woken::Late);
+                return Ok(Wakeup::Late);
             }
             if pipes.iter().any(|pipe| pipe.revents().contains(PollFlags::IN)) {
-                return Ok(Woken::Output);
+                return Ok(Wakeup::Output);
             }
             for pipe in pipes.iter_mut().filter(|pipe| pipe.revents().intersects(no_more)) {
                 // All writers have closed it, the script runs on: nothing more to read.
@@ -296,15 +244,15 @@ impl Running<'_> {
 
     /// Ends what is left of the build, at once, and takes the script's status.
     fn end_all(&mut self) -> io::Result<ExitStatus> {
-        let children = &self.ci.children;
+        let supervisor = self.supervisor;
         // While its leader is not waited for, the group's number cannot be anybody else's.
         if let Some(group) = Pid::from_raw(self.child.id().cast_signed()) {
             let _ = rustix::process::kill_process_group(group, Signal::KILL);
         }
         let status = self.child.wait();
-        children.forget(&self.child);
+        supervisor.forget(&self.child);
         // Whoever lost its parent has become our child. No such child: nothing to walk.
-        if !children.orphans().is_empty() && !self.tree.kill(children) {
+        if !supervisor.orphans().is_empty() && !self.tree.kill(supervisor) {
             tracing::error!(
                 "processes of a build do not end on SIGKILL; `ps -eo pid,stat,wchan,cmd` shows them"
             );
@@ -313,19 +261,19 @@ impl Running<'_> {
     }
 }
 
-/// Why a build is being ended.
+/// Why it is being ended, or that it was not.
 #[derive(Debug, PartialEq, Eq)]
-enum Why {
+enum StopReason {
     Itself,
     Deadline,
-    Stop,
+    Told,
 }
 
 /// What there is to do.
 #[derive(Debug)]
-enum Woken {
+enum Wakeup {
     Output,
-    Over,
+    Ended,
     Late,
     Told,
 }

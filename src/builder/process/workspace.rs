@@ -11,16 +11,14 @@ use std::{
     process::{Command, ExitStatus, Stdio},
 };
 
-use sha2::{Digest, Sha256};
-
-use super::tree::Children;
-use crate::{error_chain::at, home::Home, queue::EntryId};
+use super::supervisor::Supervisor;
+use crate::error_chain::at;
 
 /// The directory of workspaces, resolved and found safe.
 #[derive(Debug, Clone)]
 pub struct WorkDir {
     path: PathBuf,
-    /// What this home's workspaces start with.
+    /// What the names of our workspaces start with.
     prefix: String,
 }
 
@@ -30,11 +28,12 @@ pub struct Workspace(PathBuf);
 
 impl WorkDir {
     /// Resolves `configured` (often a symlink) and refuses what somebody else could turn against us.
-    pub fn open(configured: &Path, home: &Home) -> io::Result<Self> {
-        Self::open_safe(configured, home).map_err(at(format_args!("work directory {}", configured.display())))
+    pub fn open(configured: &Path, prefix: String) -> io::Result<Self> {
+        Self::open_safe(configured, prefix)
+            .map_err(at(format_args!("work directory {}", configured.display())))
     }
 
-    fn open_safe(configured: &Path, home: &Home) -> io::Result<Self> {
+    fn open_safe(configured: &Path, prefix: String) -> io::Result<Self> {
         let refuse = |why: String| io::Error::new(ErrorKind::PermissionDenied, why);
         let path = configured.canonicalize()?;
         let link = configured.symlink_metadata()?;
@@ -53,7 +52,7 @@ impl WorkDir {
                 "everybody can write in it and it has no sticky bit: chmod +t, or o-w".to_string(),
             ));
         }
-        Ok(Self { path, prefix: format!("amp_ci-{}-", mark(home)) })
+        Ok(Self { path, prefix })
     }
 
     /// The resolved path.
@@ -61,10 +60,10 @@ impl WorkDir {
         &self.path
     }
 
-    /// A fresh directory for one try of one build.
-    pub fn create(&self, id: &EntryId) -> io::Result<Workspace> {
+    /// A fresh directory, with `name` in its own.
+    pub fn create(&self, name: &str) -> io::Result<Workspace> {
         let new = tempfile::Builder::new()
-            .prefix(&format!("{}{id}-", self.prefix))
+            .prefix(&format!("{}{name}-", self.prefix))
             .rand_bytes(8)
             .disable_cleanup(true)
             .make_in(&self.path, |path| DirBuilder::new().mode(0o700).create(path))
@@ -72,8 +71,8 @@ impl WorkDir {
         Ok(Workspace(new.path().to_path_buf()))
     }
 
-    /// Removes what killed runs of this home and user left; returns what could not be removed.
-    pub fn sweep(&self, children: &Children) -> Vec<io::Error> {
+    /// Removes what killed runs of this user left; returns what could not be removed.
+    pub fn sweep(&self, supervisor: &Supervisor) -> Vec<io::Error> {
         let user = rustix::process::geteuid().as_raw();
         let Ok(entries) = fs_err::read_dir(&self.path) else { return Vec::new() };
         entries
@@ -82,7 +81,7 @@ impl WorkDir {
             .filter(|entry| {
                 entry.metadata().is_ok_and(|metadata| metadata.is_dir() && metadata.uid() == user)
             })
-            .filter_map(|entry| Workspace(entry.path()).remove(children).err())
+            .filter_map(|entry| Workspace(entry.path()).remove(supervisor).err())
             .collect()
     }
 }
@@ -98,7 +97,7 @@ impl Workspace {
     ///
     /// By rm(1), because its walk needs neither a descriptor nor stack for each level: a build can nest
     /// directories until std's `remove_dir_all` would take `build` down with it.
-    pub fn remove(&self, children: &Children) -> io::Result<()> {
+    pub fn remove(&self, supervisor: &Supervisor) -> io::Result<()> {
         // Many a build leaves nothing, and starting a program is the dearest part of its removal.
         if std::fs::remove_dir(&self.0).is_ok() {
             return Ok(());
@@ -108,14 +107,14 @@ impl Workspace {
             return Err(io::Error::other(format!("{} stays: something is mounted in it", self.0.display())));
         }
         let gone = || self.0.symlink_metadata().is_err_and(|error| error.kind() == ErrorKind::NotFound);
-        self.run(children, "rm", &["-rf", "--one-file-system", "--"], &[])?;
+        self.run(supervisor, "rm", &["-rf", "--one-file-system", "--"], &[])?;
         if !gone() {
             // Read-only directories, such as Go's module cache. Directories alone: a file may be a hard link to one of
             // somebody's cache.
             let closed = ["-xdev", "-type", "d", "!", "-perm", "-u=rwx"];
             let open = ["-execdir", "chmod", "u+rwx", "--", "{}", ";"];
-            self.run(children, "find", &["-P"], &[closed, open].concat())?;
-            self.run(children, "rm", &["-rf", "--one-file-system", "--"], &[])?;
+            self.run(supervisor, "find", &["-P"], &[closed, open].concat())?;
+            self.run(supervisor, "rm", &["-rf", "--one-file-system", "--"], &[])?;
         }
         if gone() {
             return Ok(());
@@ -138,7 +137,7 @@ impl Workspace {
     /// One of the system's programs on this directory, silently.
     fn run(
         &self,
-        children: &Children,
+        supervisor: &Supervisor,
         program: &str,
         before: &[&str],
         after: &[&str],
@@ -148,7 +147,7 @@ impl Workspace {
         // find refuses to work by a PATH with relative directories in it.
         command.env("PATH", "/usr/local/bin:/usr/bin:/bin");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        children.run(&mut command).map_err(at(format_args!("cannot run {program}")))
+        supervisor.run(&mut command).map_err(at(format_args!("cannot run {program}")))
     }
 }
 
@@ -170,10 +169,4 @@ fn unescaped(path: &[u8]) -> Vec<u8> {
         }
     }
     plain
-}
-
-/// Eight hex digits that stand for this home, in the names of its workspaces and in the mark of its processes.
-pub fn mark(home: &Home) -> String {
-    let digest = Sha256::digest(home.as_os_string().as_encoded_bytes());
-    hex::encode(&digest[..4])
 }

@@ -1,4 +1,4 @@
-//! `build --check`: looks at the whole installation without building, and says what is wrong and what to do.
+//! `build check`: looks at the whole installation without building, and says what is wrong and what to do.
 
 use std::{
     io::{self, Write},
@@ -8,19 +8,37 @@ use std::{
     time::SystemTime,
 };
 
+use clap::Args;
 use lettre::Address;
 
-use super::{
-    letter::{self, Draft},
-    outbox::Outbox,
-    placeholder,
-    settings::{MailUrl, Settings},
-    workspace::WorkDir,
+use super::failure::Failure;
+use crate::{
+    builder::{
+        outbox::{delivery::Delivery, mail_url::MailUrl, outbox::Outbox, smtp::MailServer},
+        script::placeholder,
+        settings::{SettingFlags, Settings},
+    },
+    error_chain::in_full,
+    home::Home,
+    queue::control::is_held,
 };
-use crate::{error_chain::in_full, home::Home, host, queue::EntryId, queue::control::is_held};
 
-/// Prints a line per finding; true if nothing is wrong.
-pub fn run(home: &Home, settings: &Settings, test_letter_to: Option<&Address>) -> bool {
+#[derive(Args)]
+pub struct CheckArguments {
+    /// Send a test letter
+    #[arg(long, value_name = "ADDRESS")]
+    mail: Option<Address>,
+    #[command(flatten)]
+    settings: SettingFlags,
+}
+
+pub fn run(home: &Home, arguments: CheckArguments) -> Result<u8, Failure> {
+    let settings = Settings::read(arguments.settings).map_err(Failure::usage)?;
+    Ok(look(home, &settings, arguments.mail.as_ref()))
+}
+
+/// Prints a line per finding; 0 if nothing is wrong.
+pub fn look(home: &Home, settings: &Settings, test_letter_to: Option<&Address>) -> u8 {
     let mut findings = Findings::default();
     findings.directories(home);
     Findings::settings(settings);
@@ -33,7 +51,7 @@ pub fn run(home: &Home, settings: &Settings, test_letter_to: Option<&Address>) -
         1 => say("one thing is wrong"),
         wrong => say(&format!("{wrong} things are wrong")),
     }
-    findings.wrong == 0
+    u8::from(findings.wrong != 0)
 }
 
 #[derive(Default)]
@@ -201,7 +219,7 @@ impl Findings {
     }
 
     fn work_dir(&mut self, home: &Home, settings: &Settings) {
-        match WorkDir::open(&settings.work_dir, home) {
+        match settings.open_work_dir(home) {
             Err(error) => self.wrong(&format!("{}; AMP_CI_WORK_DIR names another", in_full(&error))),
             Ok(work_dir) if tempfile::tempdir_in(work_dir.path()).is_err() => {
                 self.wrong(&format!(
@@ -214,35 +232,26 @@ impl Findings {
     }
 
     fn mail(&mut self, home: &Home, settings: &Settings, test_letter_to: Option<&Address>) {
-        let Ok(outbox) = Outbox::new(home, settings) else {
+        let Ok(server) = MailServer::new(&settings.mail) else {
             return self.wrong("AMP_CI_SMTP_URL cannot be used (the value is not shown)");
         };
         let what = match &settings.mail {
             MailUrl::Directory(dir) => format!("letters are written to {}", dir.display()),
             MailUrl::Smtp(_) => "the mail server lets us in".to_string(),
         };
-        match outbox.try_server() {
+        match server.try_out() {
             Ok(()) => ok(&what),
             Err(why) => self.wrong(&format!("mail: {why}; AMP_CI_SMTP_URL says where mail goes")),
         }
-        let waiting = outbox.waiting();
+        let delivery =
+            Delivery { outbox: Outbox::new(home.outbox()), server, letterhead: settings.letterhead(home) };
+        let waiting = delivery.outbox.stems().map_or(0, |stems| stems.len());
         if waiting > 0 {
             note(&format!("outbox/ holds {waiting} unsent; build.log says why"));
         }
         let Some(address) = test_letter_to else { return };
-        let now = SystemTime::now();
-        let letter = letter::write(
-            Draft {
-                stem: format!("test-{}", EntryId::at(now)),
-                to: address,
-                subject: format!("AMP CI test letter from {}", host::name()),
-                text: format!("amp_ci in {} on {} can send mail.\n", home.dir().display(), host::name()),
-                build: None,
-                date: now,
-            },
-            settings,
-        );
-        match outbox.send_unstored(&letter) {
+        let letter = delivery.letterhead.test(address, SystemTime::now());
+        match delivery.send_unstored(&letter) {
             Ok(()) => ok(&format!("a test letter to {address} was accepted")),
             Err(why) => self.wrong(&format!("the test letter to {address} was not accepted: {why}")),
         }

@@ -1,0 +1,128 @@
+//! The command line of `build`: a verb, or none, which drains the queue.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{
+    ArgMatches, CommandFactory, FromArgMatches, Id, Parser, Subcommand, error::ErrorKind, parser::ValueSource,
+};
+
+use self::{check::CheckArguments, drain::DrainArguments, failure::Failure};
+use crate::{
+    home::Home,
+    status::terminal::{self, LogArguments, StatusArguments, WaitArguments},
+};
+
+mod check;
+mod drain;
+mod failure;
+
+/// Build what waits in queue/, oldest first, and write to the committer of what fails
+///
+/// Made for cron: `* * * * * /path/to/amp_ci/build --threads 2`. A second one leaves at once and silently; one
+/// that runs takes new requests as they come, and exits when nothing waits or runs. What it does is in
+/// build.log, what came out in builds/.
+#[derive(Parser)]
+#[command(name = "build", bin_name = "build", version, after_help = AFTER_HELP, disable_help_subcommand = true)]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Option<Verb>,
+    /// The installation's directory
+    #[arg(long, value_name = "DIR", global = true)]
+    home: Option<PathBuf>,
+    #[command(flatten)]
+    drain: DrainArguments,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// What runs, waits, came last and is red, and whether CI itself is well
+    ///
+    /// Exit codes: 0 CI is well, 1 it is not, 2 usage or several candidates, 4 no such build.
+    Status(StatusArguments),
+    /// The output of one build
+    ///
+    /// Exit codes: 0 shown, 2 usage or several candidates, 4 no such build; with --follow as `wait`.
+    Log(LogArguments),
+    /// Wait until a build is over
+    ///
+    /// Exit codes: 0 succeeded; 1 failed, timed out or error; 2 usage or several candidates; 3 cancelled, superseded or
+    /// skipped; 4 no such build; 5 it could not be found out.
+    Wait(WaitArguments),
+    /// Look at the installation, say what is wrong and what to do
+    ///
+    /// Exit codes: 0 all is well, 1 something is wrong, 2 usage, or a bad setting.
+    Check(CheckArguments),
+}
+
+const AFTER_HELP: &str = "\
+Exit codes: 0 nothing left to do, or another build is at it; 1 CI itself could not work (build.log and mail to the \
+fallback say why); 2 usage, or a bad setting; 128 + N after signal N, with the builds that ran put back. A failed \
+build is no error of build.
+
+The home is --home DIR, else $AMP_CI_HOME, else the nearest directory above this program that holds both scripts/ and \
+queue/. Every setting is also an environment variable, named in brackets; the launcher `build` reads them from \
+environment.sh in the home. Where mail goes is AMP_CI_SMTP_URL alone (default smtp://localhost:25; smtps://user:pass@host; \
+smtp://host?tls=required; file:///dir writes .eml files).
+
+By hand: `touch queue/hold` pauses; `cp builds/ID/request.json queue/build-$(date +%s.%N)` builds again; `kill PID` of \
+build puts its builds back.";
+
+/// Does what the command line says.
+pub fn run() -> ExitCode {
+    let matches = Arguments::command().get_matches();
+    let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    if let (Some(verb), Some(flag)) = (matches.subcommand_name(), flag_of_the_drain(&matches)) {
+        let why =
+            format!("'--{}' is a flag of the drain, or has to stand behind '{verb}'", flag.replace('_', "-"));
+        Arguments::command().error(ErrorKind::ArgumentConflict, why).exit();
+    }
+    carry_out(arguments).map_or_else(Failure::tell, ExitCode::from)
+}
+
+fn carry_out(Arguments { verb, home, drain }: Arguments) -> Result<u8, Failure> {
+    let home = Home::find(home.as_deref());
+    let unknown = |error| Failure { code: 5, error: anyhow::Error::from(error) };
+    match verb {
+        None => drain::run(home?, drain),
+        Some(Verb::Check(verb)) => check::run(&home?, verb),
+        Some(Verb::Status(verb)) => Ok(terminal::status(&home.map_err(unknown)?, &verb)),
+        Some(Verb::Log(verb)) => Ok(terminal::log(&home.map_err(unknown)?, &verb)),
+        Some(Verb::Wait(verb)) => Ok(terminal::wait(&home.map_err(unknown)?, &verb)),
+    }
+}
+
+/// The drain's flags are no verb's, and a verb's own stand behind it.
+fn flag_of_the_drain(matches: &ArgMatches) -> Option<&str> {
+    let is_given = |id: &&str| matches.value_source(id) == Some(ValueSource::CommandLine);
+    matches.ids().map(Id::as_str).filter(|id| *id != "home").find(is_given)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_flag_before_a_verb_that_is_not_its_own_is_found() {
+        for (line, flag) in [
+            (&["build", "--home", "/x", "check"][..], None),
+            (&["build", "check", "--git-base", "x"], None),
+            (&["build", "--threads", "2", "status"], Some("threads")),
+            (&["build", "--git-base", "x", "check"], Some("git_base")),
+        ] {
+            let matches = Arguments::command().get_matches_from(line);
+            assert_eq!(flag_of_the_drain(&matches), flag, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn a_word_that_is_no_verb_never_drains() {
+        for word in ["", "chek", "drain", "help"] {
+            assert!(Arguments::command().try_get_matches_from(["build", word]).is_err(), "{word}");
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! Every letter that anybody gets, as a function of what it tells: written twice, it is the same letter.
+
+use std::{
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
+
+use lettre::Address;
+
+use super::letter::{Draft, Letter};
+use crate::{
+    queue::{BuildRequest, EntryId},
+    records::{BuildResult, Cause, Outcome},
+    text::printable,
+};
+
+/// Where letters come from, and where those go that are for nobody else.
+#[derive(Debug, Clone)]
+pub struct Letterhead {
+    pub from: Address,
+    pub fallback: Address,
+    /// This host's name.
+    pub host: String,
+    pub home: PathBuf,
+}
+
+/// Does anybody get a letter about a build that came out so?
+pub fn are_due(outcome: Outcome) -> bool {
+    matches!(outcome, Outcome::Failed | Outcome::TimedOut | Outcome::Error)
+}
+
+impl Letterhead {
+    /// What the committer, `to`, is told of a finished build; of an error the fallback gets a copy, unless it has heard
+    /// of the engine's failure before.
+    pub fn build_failed(
+        &self,
+        id: &EntryId,
+        request: &BuildRequest,
+        result: &BuildResult,
+        output: &str,
+        to: &Address,
+    ) -> Vec<Letter> {
+        let letter = |stem: String, to| {
+            let draft = Draft {
+                stem,
+                from: &self.from,
+                to,
+                subject: format!("AMP build failed for {}/{}", request.repository, request.commit_id),
+                text: build_failed(request, result, output),
+                build: Some(id),
+                date: result.finished.into(),
+            };
+            draft.seal()
+        };
+        let mut letters = vec![letter(id.to_string(), to)];
+        if result.outcome == Outcome::Error && result.cause != Some(Cause::Engine) {
+            letters.push(letter(format!("{id}.ci"), &self.fallback));
+        }
+        letters
+    }
+
+    /// The launcher came to no verdict on a build. `words` is the end of what it said of itself, `log` where all is.
+    pub fn no_verdict(
+        &self,
+        id: &EntryId,
+        request: &BuildRequest,
+        why: &str,
+        words: &str,
+        log: &Path,
+        date: SystemTime,
+    ) -> Letter {
+        let said = if words.is_empty() {
+            "The launcher said nothing of itself.\n".to_string()
+        } else {
+            let words: Vec<String> = words.lines().map(|line| format!("    {}", printable(line))).collect();
+            format!(
+                "What the launcher said of itself:\n\n{}\n\nAll of it is in {}.\n",
+                words.join("\n"),
+                log.display()
+            )
+        };
+        let text = format!(
+            "The build {id} of {} commit {} in the branch {} came to no verdict on {}:\n\n    {why}\n\n\
+             It is tried three times at most before the committer is told that it could not be run.\n\n{said}",
+            request.repository,
+            request.commit_id,
+            printable(request.git_ref.as_str()),
+            self.host,
+        );
+        let subject = format!(
+            "AMP CI: the launcher came to no verdict on {}/{}",
+            request.repository, request.commit_id
+        );
+        Draft { build: Some(id), ..self.draft(format!("{id}.ci"), subject, text, date) }.seal()
+    }
+
+    /// An entry was moved to `queue/bad/` under this name.
+    pub fn bad_entry(&self, name: &str, why: &str, date: SystemTime) -> Letter {
+        let subject = format!("AMP CI: {name} is no request that can be built");
+        let text = format!(
+            "queue/{name} in {} on {} was moved to queue/bad/:\n\n    {}\n\nNothing of it was built. Mended, it can \
+             be moved back into queue/.\n",
+            self.home.display(),
+            self.host,
+            printable(why),
+        );
+        self.draft(format!("bad-{name}"), subject, text, date).seal()
+    }
+
+    /// A fault of the machine; `key` is what it is recognised by the next time.
+    pub fn fault(&self, fault: &str, key: &str, date: SystemTime) -> Letter {
+        let subject = format!("AMP CI cannot build on {}: {key}", self.host);
+        let text = format!(
+            "amp_ci in {} on {} has met a fault of the machine:\n\n    {}\n\n\
+             What this keeps from being built stays in the queue. As long as it lasts, every start of build tries \
+             again and says nothing more; when it is mended, all goes on by itself. `build --check` looks at the whole \
+             installation.\n",
+            self.home.display(),
+            self.host,
+            printable(fault),
+        );
+        self.draft(format!("trouble-{}", EntryId::at(date)), subject, text, date).seal()
+    }
+
+    /// A letter that nobody will take; quotes it.
+    pub fn undeliverable(&self, stem: &str, to: &str, message: &[u8], why: &str, date: SystemTime) -> Letter {
+        let quoted = String::from_utf8_lossy(message).replace("\r\n", "\n").replace('\n', "\n> ");
+        let subject = format!("AMP CI could not deliver a letter to {to}");
+        let text = format!("This letter was refused:\n\n{}\n\n> {quoted}\n", printable(why));
+        self.draft(format!("failed-{stem}"), subject, text, date).seal()
+    }
+
+    /// What `build check --mail` sends.
+    pub fn test(&self, to: &Address, date: SystemTime) -> Letter {
+        let subject = format!("AMP CI test letter from {}", self.host);
+        let text = format!("amp_ci in {} on {} can send mail.\n", self.home.display(), self.host);
+        Draft { to, ..self.draft(format!("test-{}", EntryId::at(date)), subject, text, date) }.seal()
+    }
+
+    /// To the fallback.
+    fn draft(&self, stem: String, subject: String, text: String, date: SystemTime) -> Draft<'_> {
+        Draft { stem, from: &self.from, to: &self.fallback, subject, text, build: None, date }
+    }
+}
+
+/// In the original's words.
+fn build_failed(request: &BuildRequest, result: &BuildResult, output: &str) -> String {
+    let reason = result.reason.as_deref().unwrap_or("no reason on record");
+    let came_out = match (result.outcome, result.rc) {
+        (Outcome::TimedOut, Some(rc)) => format!("was {reason}, returned an rc of {rc}"),
+        (_, Some(rc)) => format!("returned an rc of {rc}"),
+        (_, None) => format!("could not be run ({reason})"),
+    };
+    let newline = if output.is_empty() || output.ends_with('\n') { "" } else { "\n" };
+    format!(
+        "Greetings and salutations {}!\n\n\
+         Hopefully this email finds you well.\n\n\
+         The build for {} commit {} in the branch {} has failed.\n\n\
+         The script {came_out} and produced the following output:\n\
+         ----------------------------------\n\
+         {output}{newline}\
+         ----------------------------------\n\n\
+         Sorry about that.\n\n\
+         With warmest regards,\n\
+         AMP CI\n",
+        request.committer_name.as_str(),
+        request.repository,
+        request.commit_id,
+        printable(request.git_ref.as_str()),
+    )
+}
+
+#[cfg(test)]
+mod tests;

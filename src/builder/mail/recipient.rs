@@ -1,0 +1,47 @@
+//! Who gets the letter about a build.
+
+use lettre::Address;
+
+use crate::queue::{BuildRequest, fields::is_address};
+
+/// The committer; if they cannot be written to, what `addresses` (the text of that file) says; else the fallback.
+pub fn of(request: &BuildRequest, addresses: &str, fallback: &Address) -> Address {
+    let own = request.committer_email.as_str();
+    if !own.is_empty()
+        && !own.to_ascii_lowercase().ends_with("@users.noreply.github.com")
+        && let Ok(address) = own.parse()
+    {
+        return address;
+    }
+    let known = addresses.lines().map(str::trim).filter(|line| !line.starts_with('#')).find_map(|line| {
+        let (name, address) = line.rsplit_once(char::is_whitespace)?;
+        let matches = name.trim().eq_ignore_ascii_case(request.committer_name.as_str().trim());
+        if matches && is_address(address) { address.parse().ok() } else { None }
+    });
+    known.unwrap_or_else(|| fallback.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_cannot_be_written_to_is_looked_up_by_name_and_else_the_fallback_hears() {
+        let addresses = "# name address\nAna Lee ana@lab.example\nbob  no-address\n";
+        for (name, email, expected) in [
+            ("Ana Lee", "ana@home.example", "ana@home.example"),
+            ("ANA LEE", "", "ana@lab.example"),
+            ("Ana Lee", "1+ana@users.noreply.GitHub.com", "ana@lab.example"),
+            ("bob", "", "ops@ci.example"),
+            ("Eve", "", "ops@ci.example"),
+        ] {
+            let request: BuildRequest = serde_json::from_value(serde_json::json!({
+                "repository": "r", "ref": "refs/heads/main", "commit_id": "a".repeat(40),
+                "committer_name": name, "committer_email": email,
+            }))
+            .unwrap();
+            let fallback = "ops@ci.example".parse().unwrap();
+            assert_eq!(of(&request, addresses, &fallback).to_string(), expected, "{name} {email}");
+        }
+    }
+}

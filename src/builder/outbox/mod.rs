@@ -1,0 +1,7 @@
+//! Messages that nobody has accepted yet: first a file, then sent, then removed.
+
+pub mod delivery;
+pub mod mail_url;
+pub mod outbox;
+pub mod postman;
+pub mod smtp;

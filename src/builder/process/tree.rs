@@ -1,0 +1,101 @@
+//! The processes of a build, wherever they went, and their end.
+//!
+//! A process is a build's if its environment carries the build's mark, if it descends from the build's bash
+//! or from a marked process, or if it was seen to before. `build` is a child subreaper, so whatever loses its
+//! parent becomes its child: when `build` has no children but the scripts it started, nothing is left.
+
+use std::collections::{HashMap, HashSet};
+
+use rustix::process::{Pid, Signal, getpid, kill_process_group};
+
+use super::{
+    mark::{MARK, Marked},
+    supervisor::{Supervisor, signal, until_gone},
+};
+use crate::proc_table::{self, Process};
+
+/// So often new processes are looked for before those that are known are ended.
+const LOOKS: usize = 20;
+
+/// The processes of one build.
+#[derive(Debug)]
+pub struct Tree {
+    mark: Vec<u8>,
+    /// Roots and members seen before: process number and start time, which together are never reused.
+    seen: HashMap<i32, u64>,
+}
+
+impl Tree {
+    /// The processes with this mark, and `root` (not yet waited for) with its descendants.
+    pub fn new(mark: &str, root: Option<i32>) -> Self {
+        let seen = root.and_then(|root| Some((root, proc_table::process(root)?.start))).into_iter().collect();
+        Self { mark: format!("{MARK}={mark}").into_bytes(), seen }
+    }
+
+    /// Sends a signal to all that are alive; says whether there are any.
+    pub fn signal(&mut self, supervisor: &Supervisor, what: Signal) -> bool {
+        let members = self.members(&supervisor.processes());
+        let pids: HashSet<i32> = members.iter().map(|process| process.pid).collect();
+        // Whole groups first: the kernel signals a group in one step, which a forking process cannot outrun.
+        let groups: HashSet<i32> =
+            members.iter().map(|process| process.group).filter(|group| pids.contains(group)).collect();
+        for group in groups.iter().filter_map(|group| Pid::from_raw(*group)) {
+            let _ = kill_process_group(group, what);
+        }
+        for process in &members {
+            if !groups.contains(&process.group) {
+                signal(process.pid, what);
+            }
+        }
+        !members.is_empty()
+    }
+
+    /// Is anything alive?
+    pub fn is_alive(&mut self, supervisor: &Supervisor) -> bool {
+        !self.members(&supervisor.processes()).is_empty()
+    }
+
+    /// SIGKILL until nothing is left; false if something will not go.
+    pub fn kill(&mut self, supervisor: &Supervisor) -> bool {
+        // Stopped first: who cannot fork cannot slip away between two looks, nor lose the parent that it is known by.
+        for _ in 0..LOOKS {
+            let seen = self.seen.len();
+            if !self.signal(supervisor, Signal::STOP) || self.seen.len() == seen {
+                break;
+            }
+        }
+        until_gone(|| {
+            supervisor.orphans();
+            !self.signal(supervisor, Signal::KILL)
+        })
+    }
+
+    /// All that belong to the build and are not dead.
+    fn members(&mut self, processes: &[Marked]) -> Vec<Process> {
+        let own = getpid().as_raw_nonzero().get();
+        let is_root = |Marked { process, marks }: &&Marked| {
+            process.pid != own
+                && (self.seen.get(&process.pid) == Some(&process.start) || marks.contains(&self.mark))
+        };
+        let roots = processes.iter().filter(is_root).map(|marked| marked.process).collect();
+        let members = with_descendants(roots, processes);
+        self.seen.extend(members.iter().map(|process| (process.pid, process.start)));
+        members
+    }
+}
+
+/// `roots` and all their descendants.
+fn with_descendants(roots: Vec<Process>, all: &[Marked]) -> Vec<Process> {
+    let mut below: HashMap<i32, Vec<Process>> = HashMap::new();
+    for Marked { process, .. } in all {
+        below.entry(process.parent).or_default().push(*process);
+    }
+    let mut found = HashMap::new();
+    let mut next = roots;
+    while let Some(process) = next.pop() {
+        if found.insert(process.pid, process).is_none() {
+            next.extend(below.get(&process.pid).into_iter().flatten());
+        }
+    }
+    found.into_values().collect()
+}

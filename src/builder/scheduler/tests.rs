@@ -1,0 +1,271 @@
+//! What the scheduler decides, as tables: what happens on the left, what is done on the right.
+
+use super::*;
+use crate::queue::BuildRequest;
+
+fn id(text: &str) -> EntryId {
+    EntryId::parse(text).expect("an id")
+}
+
+fn request(repository: &str) -> BuildRequest {
+    let json = format!(
+        r#"{{"repository":"{repository}","ref":"refs/heads/main","commit_id":"{}"}}"#,
+        "a".repeat(40)
+    );
+    serde_json::from_str(&json).expect("a request")
+}
+
+fn listed(names: &[&str]) -> Event {
+    let waiting = names.iter().map(|name| id(name)).collect();
+    Event::Listed { listing: Listing { waiting, claimed: Vec::new() }, held: false }
+}
+
+fn looked(name: &str, state: EntryState) -> Event {
+    Event::Looked { id: id(name), state: Ok(state), is_final: false, held: false }
+}
+
+/// It asks to build something in this repository.
+fn is_for(name: &str, repository: &str) -> Event {
+    looked(name, EntryState::Request(request(repository), Vec::new()))
+}
+
+fn claimed(name: &str, repository: &str) -> Event {
+    Event::Claimed(Box::new(Claimed { id: id(name), request: request(repository), bytes: Vec::new() }))
+}
+
+fn finished(name: &str) -> Event {
+    Event::Finished(id(name), AttemptEnd::Recorded)
+}
+
+fn fault() -> Fault {
+    Fault { stage: "a test", error: io::ErrorKind::StorageFull.into() }
+}
+
+fn shown(action: &Action) -> String {
+    match action {
+        Action::Look(id) => format!("look {id}"),
+        Action::Reject(id, why) => format!("reject {id}: {why}"),
+        Action::Claim(id, _) => format!("claim {id}"),
+        Action::Start(entry) => format!("start {}", entry.id),
+        Action::Tell(fault) => format!("tell {}", fault.stage),
+        action => format!("{action:?}"),
+    }
+}
+
+/// A scheduler and its clock.
+struct Table(Scheduler, Duration);
+
+impl Table {
+    fn new(threads: usize) -> Self {
+        let mut table = Self(Scheduler::new(threads, true), Duration::ZERO);
+        table.row([Event::Begun], &["Recover"]);
+        table
+    }
+
+    fn row(&mut self, events: impl IntoIterator<Item = Event>, expected: &[&str]) {
+        let actions: Vec<String> = self.0.on(self.1, events).iter().map(shown).collect();
+        assert_eq!(actions, expected);
+    }
+
+    /// One build is looked at, claimed and started; then this follows.
+    fn starts(&mut self, name: &str, repository: &str, then: &[&str]) {
+        self.row([is_for(name, repository)], &[&format!("claim {name}")]);
+        let start = format!("start {name}");
+        let actions: Vec<&str> = std::iter::once(&*start).chain(then.iter().copied()).collect();
+        self.row([claimed(name, repository)], &actions);
+    }
+
+    /// Nothing is left to do.
+    fn ends(&mut self, rounds: usize, exit: &str) {
+        self.row([Event::MailSent(rounds)], &["List"]);
+        self.row([listed(&[])], &[exit]);
+    }
+}
+
+#[test]
+fn with_nothing_to_do_the_mail_goes_out_and_the_queue_is_looked_at_once_more() {
+    let mut table = Table::new(1);
+    table.row([listed(&[])], &["SendMailAndTell(1)"]);
+    table.ends(1, "Exit(Drained)");
+}
+
+#[test]
+fn builds_of_one_lane_run_one_after_the_other_and_others_beside_them() {
+    let mut table = Table::new(2);
+    table.row([listed(&["1.0", "2.0", "3.0"])], &["look 1.0"]);
+    table.starts("1.0", "a", &["look 2.0"]);
+    table.row([is_for("2.0", "a")], &["look 3.0"]);
+    table.starts("3.0", "b", &[]);
+    table.row([finished("3.0")], &["SendMail"]);
+    table.row([finished("1.0")], &["SendMail", "EndOrphans", "look 2.0"]);
+    table.starts("2.0", "a", &[]);
+    table.row([finished("2.0")], &["SendMail", "EndOrphans", "Sweep", "SendMailAndTell(1)"]);
+    table.ends(1, "Exit(Drained)");
+}
+
+#[test]
+fn of_those_that_arrive_together_the_oldest_is_first() {
+    let mut table = Table::new(1);
+    table.row([listed(&[])], &["SendMailAndTell(1)"]);
+    table.row([Event::Arrived(id("2.0")), Event::Arrived(id("1.0"))], &["look 1.0"]);
+}
+
+#[test]
+fn a_build_that_is_being_recorded_leaves_its_slot_but_not_its_lane() {
+    let mut table = Table::new(1);
+    table.row([listed(&["1.0", "2.0", "3.0"])], &["look 1.0"]);
+    table.starts("1.0", "a", &[]);
+    table.row([Event::ScriptOver(id("1.0"))], &["look 2.0"]);
+    table.row([is_for("2.0", "a")], &["look 3.0"]);
+    table.starts("3.0", "b", &[]);
+    table.row([finished("1.0")], &["SendMail"]);
+    table.row([Event::ScriptOver(id("3.0"))], &["look 2.0"]);
+}
+
+#[test]
+fn what_is_no_request_is_rejected_set_aside_or_looked_at_again() {
+    for (state, expected) in [
+        (EntryState::Invalid("why".to_string()), "reject 1.0: why"),
+        (EntryState::Missing, "look 2.0"),
+        (EntryState::NotAFile, "look 2.0"),
+        (EntryState::BeingWritten, "look 2.0"),
+    ] {
+        let mut table = Table::new(1);
+        table.row([listed(&["1.0", "2.0"])], &["look 1.0"]);
+        table.row([looked("1.0", state)], &[expected]);
+    }
+}
+
+#[test]
+fn what_may_still_be_being_written_is_looked_at_again_after_a_second() {
+    let mut table = Table::new(1);
+    table.row([listed(&["1.0"])], &["look 1.0"]);
+    table.row([looked("1.0", EntryState::BeingWritten)], &[]);
+    assert_eq!(table.0.wakes_at(), Some(LOOK));
+    table.1 = LOOK;
+    table.row([], &["List"]);
+    table.row([listed(&["1.0"])], &["look 1.0"]);
+    table.row([looked("1.0", EntryState::Invalid("cut off".to_string()))], &["reject 1.0: cut off"]);
+    table.row([Event::Rejected], &["SendMailAndTell(1)"]);
+    table.ends(1, "Exit(Drained)");
+}
+
+#[test]
+fn without_the_kernel_s_help_we_look_each_second() {
+    let mut table = Table::new(1);
+    table.row([listed(&["1.0"])], &["look 1.0"]);
+    table.starts("1.0", "a", &[]);
+    table.row([Event::WatchLost], &[]);
+    table.1 = LOOK;
+    table.row([], &["List"]);
+    table.row([listed(&["2.0"])], &[]);
+    assert_eq!(table.0.wakes_at(), Some(LOOK * 2));
+}
+
+#[test]
+fn an_entry_of_the_id_of_a_running_build_waits_for_its_end_and_is_refused_then() {
+    let mut table = Table::new(2);
+    table.row([listed(&["1.0"])], &["look 1.0"]);
+    table.starts("1.0", "a", &[]);
+    table.row([Event::Arrived(id("1.0"))], &["look 1.0"]);
+    table.row([is_for("1.0", "b")], &[]);
+    table.row([finished("1.0")], &["SendMail", "EndOrphans", "look 1.0"]);
+    let again = Event::Looked {
+        id: id("1.0"),
+        state: Ok(EntryState::Request(request("b"), Vec::new())),
+        is_final: true,
+        held: false,
+    };
+    table.row([again], &["reject 1.0: a build of this name is finished: give it another name"]);
+}
+
+#[test]
+fn an_entry_that_slips_away_before_it_is_claimed_does_no_harm() {
+    let mut table = Table::new(1);
+    table.row([listed(&["1.0", "2.0"])], &["look 1.0"]);
+    table.row([is_for("1.0", "a")], &["claim 1.0"]);
+    table.row([Event::NotClaimed(id("1.0"))], &["look 2.0"]);
+    table.row([is_for("2.0", "a")], &["claim 2.0"]);
+    table.row([Event::Rewritten(id("2.0"))], &[]);
+    assert_eq!(table.0.wakes_at(), Some(LOOK));
+}
+
+#[test]
+fn on_hold_nothing_starts_and_when_it_ends_the_oldest_does() {
+    let mut table = Table::new(1);
+    table.row([Event::Held(true), listed(&["1.0"])], &["look 1.0"]);
+    // It was made between the listing and the look.
+    let held = Event::Looked {
+        id: id("1.0"),
+        state: Ok(EntryState::Request(request("a"), Vec::new())),
+        is_final: false,
+        held: true,
+    };
+    table.row([held], &["SendMailAndTell(1)"]);
+    table.row([Event::MailSent(1)], &["List"]);
+    let still_held = Event::Listed { listing: Listing::default(), held: true };
+    table.row([still_held], &["Exit(Held)"]);
+    table.row([Event::Held(false)], &["look 1.0"]);
+}
+
+#[test]
+fn after_a_fault_what_runs_goes_on_and_nothing_else_starts() {
+    let mut table = Table::new(2);
+    table.row([listed(&["1.0", "2.0"])], &["look 1.0"]);
+    table.starts("1.0", "a", &["look 2.0"]);
+    table.row([Event::Failed(fault())], &["tell a test"]);
+    table.row([finished("1.0")], &["SendMail", "EndOrphans", "Sweep", "SendMailAndTell(1)"]);
+    table.row([Event::MailSent(1)], &["Exit(Faulty)"]);
+}
+
+#[test]
+fn an_entry_that_cannot_be_opened_is_told_of_and_keeps_no_other_from_being_built() {
+    let mut table = Table::new(1);
+    table.row([listed(&["1.0", "2.0"])], &["look 1.0"]);
+    let unreadable = Event::Looked {
+        id: id("1.0"),
+        state: Err(io::ErrorKind::PermissionDenied.into()),
+        is_final: false,
+        held: false,
+    };
+    table.row([unreadable], &["tell an entry in queue/ cannot be opened", "look 2.0"]);
+}
+
+#[test]
+fn a_build_that_could_not_be_started_frees_its_lane() {
+    let mut table = Table::new(1);
+    table.row([listed(&["1.0"])], &["look 1.0"]);
+    table.starts("1.0", "a", &[]);
+    table.row([Event::NotStarted(id("1.0"), fault())], &["tell a test", "SendMailAndTell(1)"]);
+    table.row([Event::MailSent(1)], &["Exit(Faulty)"]);
+}
+
+#[test]
+fn the_engine_s_failure_ends_the_drain_after_what_runs() {
+    let mut table = Table::new(1);
+    table.row([listed(&["1.0", "2.0"])], &["look 1.0"]);
+    table.starts("1.0", "a", &[]);
+    let end = Event::Finished(id("1.0"), AttemptEnd::NoVerdict);
+    table.row([end], &["SendMail", "EndOrphans", "Sweep", "SendMailAndTell(1)"]);
+    table.row([Event::MailSent(1)], &["Exit(Faulty)"]);
+}
+
+#[test]
+fn on_a_signal_builds_are_ended_and_nothing_is_waited_for_but_them() {
+    let mut table = Table::new(1);
+    table.row([listed(&["1.0", "2.0"])], &["look 1.0"]);
+    table.starts("1.0", "a", &[]);
+    table.row([Event::Signal(15)], &["EndBuilds(15)"]);
+    let end = Event::Finished(id("1.0"), AttemptEnd::PutBack);
+    table.row([end], &["SendMail", "EndOrphans", "Exit(Signalled(15))"]);
+}
+
+#[test]
+fn a_letter_that_is_written_after_the_last_round_of_mail_makes_another_necessary() {
+    let mut table = Table::new(1);
+    table.row([listed(&[])], &["SendMailAndTell(1)"]);
+    table.row([Event::Arrived(id("1.0"))], &["look 1.0"]);
+    table.row([looked("1.0", EntryState::Invalid("why".to_string()))], &["reject 1.0: why"]);
+    table.row([Event::MailSent(1), Event::Rejected], &["SendMailAndTell(2)"]);
+    table.ends(2, "Exit(Drained)");
+}
