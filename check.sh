@@ -31,8 +31,8 @@ mapfile -t scripts < <(shell_scripts)
 printf '%s\n' "${scripts[@]}"
 shellcheck --external-sources -- "${scripts[@]}"
 
-step 'cargo test'
-cargo test --locked
+step 'cargo test, both tiers'
+cargo test --locked -- --include-ignored
 
 step 'demo.sh'
 ./demo.sh

@@ -2,7 +2,10 @@
 
 use std::{fs, os::unix::fs::PermissionsExt};
 
-use crate::support::installation::{Installation, Push, names};
+use crate::support::{
+    files::names,
+    installation::{Installation, Push},
+};
 
 /// Exit code and what it says.
 fn checked(ci: &Installation, arguments: &[&str]) -> (i32, String) {

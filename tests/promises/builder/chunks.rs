@@ -2,7 +2,10 @@
 
 use std::{fs, os::unix::fs::PermissionsExt, process::Command};
 
-use crate::support::installation::{COMMIT, Installation, Push, Record};
+use crate::support::{
+    files::temp_dir,
+    installation::{COMMIT, Installation, Push, Record},
+};
 
 /// Builds one push with these chunks.
 fn built(chunks: &[(&str, &str)], push: &Push) -> (Installation, Record) {
@@ -130,7 +133,7 @@ fn the_script_is_laid_out_as_promised_and_can_be_run_by_hand() {
         ),
         "{script}"
     );
-    let by_hand = tempfile::tempdir().unwrap();
+    let by_hand = temp_dir();
     let mut bash = Command::new("/bin/bash");
     bash.arg(record.dir.join("build.sh"))
         .current_dir(by_hand.path())
@@ -175,7 +178,7 @@ fn the_text_of_a_push_is_never_code_wherever_a_chunk_places_it() {
     let hostile = "$(touch${IFS}$HOME/pwned)`touch${IFS}$HOME/pwned`;touch$IFS$HOME/pwned;'\"&";
     let push =
         Push::to("r", "").git_ref(&format!("refs/heads/{hostile}/main")).by(hostile, "o'$x`id`@example.org");
-    let home = tempfile::tempdir().unwrap();
+    let home = temp_dir();
     let chunk = format!(
         "export HOME={}\ncd $HOME\n\
          echo {{ref}} {{committer_name}} {{committer_email}}\n\

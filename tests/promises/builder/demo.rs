@@ -2,18 +2,21 @@
 
 use std::{
     fs,
-    os::unix::fs::{PermissionsExt, symlink},
+    os::unix::fs::symlink,
     path::Path,
     process::{Command, Output},
 };
 
-use crate::support::checkout::Checkout;
+use crate::support::{
+    checkout::Checkout,
+    files::{executable, temp_dir},
+};
 
 /// A checkout whose programs are there already: what stands in for cargo says so.
 fn checkout() -> Checkout {
     let checkout = Checkout::new();
     let source = Path::new(env!("CARGO_MANIFEST_DIR"));
-    fs::copy(source.join("demo.sh"), checkout.file("demo.sh")).unwrap();
+    executable(&checkout.file("demo.sh"), fs::read(source.join("demo.sh")).unwrap());
     for chunk in fs::read_dir(source.join("scripts")).unwrap().flatten() {
         fs::copy(chunk.path(), checkout.file("scripts").join(chunk.file_name())).unwrap();
     }
@@ -34,7 +37,7 @@ fn said(output: &Output) -> String {
 #[test]
 fn the_demo_fits_80_columns_ends_in_three_lines_and_leaves_nothing() {
     let checkout = checkout();
-    let temporary = tempfile::tempdir().unwrap();
+    let temporary = temp_dir();
     let shown = checkout
         .script("demo.sh")
         .env("PATH", path(&checkout))
@@ -57,7 +60,6 @@ fn the_demo_fits_80_columns_ends_in_three_lines_and_leaves_nothing() {
 fn on_a_terminal_the_demo_has_colours_unless_they_are_not_wanted() {
     let checkout = checkout();
     let demo = checkout.file("demo.sh");
-    fs::set_permissions(&demo, fs::Permissions::from_mode(0o755)).unwrap();
     for (no_color, coloured) in [(None, true), (Some("1"), false)] {
         let mut terminal = Command::new("script");
         terminal.args(["--quiet", "--return", "--command", demo.to_str().unwrap(), "/dev/null"]);
@@ -75,8 +77,7 @@ fn help_helps_and_shows_nothing() {
     let used = checkout.file("used");
     let cargo = format!("#!/bin/bash\ntouch {}\n", used.display());
     fs::remove_file(checkout.file("tools/cargo")).unwrap();
-    fs::write(checkout.file("tools/cargo"), cargo).unwrap();
-    fs::set_permissions(checkout.file("tools/cargo"), fs::Permissions::from_mode(0o755)).unwrap();
+    executable(&checkout.file("tools/cargo"), cargo);
     for (word, code) in [("--help", 0), ("-h", 0), ("--hepl", 2)] {
         let helped = checkout.script("demo.sh").arg(word).env("PATH", path(&checkout)).output().unwrap();
         assert_eq!(helped.status.code(), Some(code), "{}", said(&helped));

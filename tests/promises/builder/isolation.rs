@@ -4,7 +4,12 @@ use std::{fs, process::Command};
 
 use tempfile::TempDir;
 
-use crate::support::installation::{Installation, Push, names, skip, wait_until};
+use crate::support::{
+    files::{names, temp_dir},
+    installation::{Installation, Push},
+    need::skip,
+    wait::wait_until,
+};
 
 /// An installation whose builds run behind walls, and the home of the account that runs it, with a secret in it.
 struct Walled {
@@ -24,7 +29,7 @@ impl Walled {
             skip("AMP_CI_REQUIRE_BWRAP", &missing);
             return None;
         }
-        let home = tempfile::tempdir().unwrap();
+        let home = temp_dir();
         fs::write(home.path().join("id_ed25519"), "a key").unwrap();
         let mut ci = Installation::building(build_packages);
         ci.set("HOME", &home.path().display().to_string());

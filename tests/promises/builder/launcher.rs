@@ -6,7 +6,10 @@ use std::{
     process::{Command, Stdio},
 };
 
-use crate::support::installation::{Installation, Push, until, wait_until};
+use crate::support::{
+    installation::{Installation, Push},
+    wait::{until, wait_until},
+};
 
 /// An installation with a launcher.
 fn behind(launcher: &str, build_packages: &str) -> Installation {
@@ -329,7 +332,7 @@ fn a_killed_build_takes_its_launcher_along() {
     wait_until("it is launched", || fs::read_to_string(&events).is_ok_and(|text| text.ends_with('\n')));
     build.signal("KILL");
     build.wait();
-    until("the launcher is told", || fs::read_to_string(&events).unwrap().ends_with("ended\n").then_some(()));
+    wait_until("the launcher is told", || fs::read_to_string(&events).unwrap().ends_with("ended\n"));
 }
 
 #[test]

@@ -8,7 +8,8 @@ use std::{
 };
 
 use crate::support::{
-    installation::{COMMIT, Installation, Letter, Push, names},
+    files::names,
+    installation::{COMMIT, Installation, Letter, Push},
     mail_server::MailServer,
 };
 

@@ -1,10 +1,15 @@
 //! Output of any size and kind: `build` stays small, the record keeps head and tail, the letter is right.
 //!
-//! `AMP_CI_OUTPUT_BYTES=2147483648 cargo test --release --test promises builder::output` sends two gibibytes of each kind.
+//! `AMP_CI_OUTPUT_BYTES=2147483648 cargo test --release --test promises builder::output` sends two gibibytes of
+//! each kind.
 
 use std::{fs, thread, time::Duration};
 
-use crate::support::installation::{Installation, Push};
+use crate::support::{
+    installation::{Installation, Push},
+    process::peak_kib,
+    wait::wait_until,
+};
 
 /// What `build` may take at most, in kibibytes.
 const MEMORY: u64 = 32 << 10;
@@ -13,7 +18,7 @@ const MEMORY: u64 = 32 << 10;
 const LIMIT: u64 = 16 << 20;
 
 fn bytes() -> u64 {
-    std::env::var("AMP_CI_OUTPUT_BYTES").map_or(300 << 20, |text| text.parse().unwrap())
+    std::env::var("AMP_CI_OUTPUT_BYTES").map_or(100 << 20, |text| text.parse().unwrap())
 }
 
 /// Runs `build` to its end, however long it takes; the most memory that it had.
@@ -21,9 +26,7 @@ fn peak_memory(ci: &Installation) -> u64 {
     let mut build = ci.start_build(1);
     let mut peak = 0;
     loop {
-        let status = fs::read_to_string(format!("/proc/{}/status", build.pid())).unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        peak = line.map_or(peak, |line| line.trim().trim_end_matches(" kB").parse().unwrap());
+        peak = peak_kib(build.pid()).unwrap_or(peak);
         if let Some(code) = build.is_over() {
             assert_eq!(code, 0, "{}", ci.log());
             return peak;
@@ -116,9 +119,7 @@ fn the_output_can_be_read_while_it_comes() {
     let id = ci.push(&Push::to("r", "main"));
     let mut build = ci.start_build(1);
     let log = ci.path(&format!("builds/{id}/output.log"));
-    crate::support::installation::wait_until("it is there", || {
-        fs::read_to_string(&log).is_ok_and(|text| text.contains("\nso far\n"))
-    });
+    wait_until("it is there", || fs::read_to_string(&log).is_ok_and(|text| text.contains("\nso far\n")));
     fs::write(ci.path("go"), "").unwrap();
     assert_eq!(build.wait(), 0);
 }

@@ -1,19 +1,13 @@
 //! How a build ends: by itself, by a signal, by its limit, by ours; and that nothing of it is left.
 
-use std::{fs, path::Path};
+use std::fs;
 
-use crate::support::installation::{Installation, Push, wait_until};
-
-fn is_alive(pid: &str) -> bool {
-    // A zombie is dead.
-    fs::read_to_string(format!("/proc/{pid}/stat"))
-        .is_ok_and(|stat| !stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('Z')))
-}
-
-/// The process that wrote its number into this file.
-fn pid_in(path: &Path) -> String {
-    fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display())).trim().to_string()
-}
+use crate::support::{
+    files::pid_in,
+    installation::{Installation, Push},
+    process::lives,
+    wait::wait_until,
+};
 
 #[test]
 fn the_exit_code_is_on_record_and_in_the_letter() {
@@ -115,7 +109,7 @@ fn what_a_build_leaves_behind_holds_nothing_up_and_is_ended() {
     assert_eq!(ci.record().outcome(), "succeeded");
     for name in all.split(' ') {
         let pid = pid_in(&ci.path(name));
-        assert!(!is_alive(&pid), "{name}, process {pid}");
+        assert!(!lives(pid), "{name}, process {pid}");
     }
 }
 
@@ -132,11 +126,11 @@ fn leftovers_are_ended_while_other_builds_run_and_those_are_spared() {
     ci.wait_at("dev");
     ci.push(&Push::to("r", "main"));
     wait_until("the other one is built", || ci.records().len() == 1);
-    assert!(!is_alive(&pid_in(&ci.path("left"))));
-    assert!(is_alive(&pid_in(&ci.path("own"))));
+    assert!(!lives(pid_in(&ci.path("left"))));
+    assert!(lives(pid_in(&ci.path("own"))));
     ci.let_go("dev");
     assert_eq!(build.wait(), 0);
-    assert!(!is_alive(&pid_in(&ci.path("own"))));
+    assert!(!lives(pid_in(&ci.path("own"))));
 }
 
 #[test]
@@ -150,7 +144,7 @@ fn a_signal_puts_builds_back_and_costs_no_try() {
         build.signal(signal);
         assert_eq!(build.wait(), code);
         assert_eq!(ci.entries(), [format!("build-{id}")]);
-        assert!(!is_alive(&pid_in(&ci.path("pid"))));
+        assert!(!lives(pid_in(&ci.path("pid"))));
         assert!(ci.letters().is_empty() && ci.records().is_empty());
         assert!(fs::read_dir(ci.path("work")).unwrap().next().is_none());
 
@@ -181,7 +175,8 @@ fn an_interrupted_build_is_asked_to_end_first() {
 fn a_second_signal_ends_build_at_once_and_the_next_one_ends_what_is_left() {
     let ci = Installation::new();
     let home = ci.home().display();
-    ci.chunk("checkout_repos", &format!("trap 'touch {home}/at-term' TERM; echo $$ >{home}/pid; touch {home}/at-trap; until [ -e {home}/go-on ]; do sleep 0.05 || true; done"));
+    // A word of its trace would be its end once nobody reads it.
+    ci.chunk("checkout_repos", &format!("set +x; trap 'touch {home}/at-term' TERM; echo $$ >{home}/pid; touch {home}/at-trap; until [ -e {home}/go-on ]; do sleep 0.05 || true; done"));
     ci.chunk("build_packages", "true");
     ci.push(&Push::to("r", "main"));
     let mut build = ci.start_build(1);
@@ -191,10 +186,10 @@ fn a_second_signal_ends_build_at_once_and_the_next_one_ends_what_is_left() {
     build.signal("INT");
     assert_eq!(build.wait(), 130);
     let first = pid_in(&ci.path("pid"));
-    assert!(is_alive(&first), "nobody waited for it");
+    assert!(lives(first), "nobody waited for it");
 
     let mut build = ci.start_build(1);
-    wait_until("the next one ends it", || !is_alive(&first));
+    wait_until("the next one ends it", || !lives(first));
     wait_until("and builds again", || pid_in(&ci.path("pid")) != first);
     ci.let_go("on");
     assert_eq!(build.wait(), 0);

@@ -7,7 +7,11 @@ use std::{
 
 use serde_json::Value;
 
-use crate::support::installation::{Installation, Push, names, wait_until};
+use crate::support::{
+    files::names,
+    installation::{Installation, Push},
+    wait::wait_until,
+};
 
 /// `2026-11-22T11:14:05.596Z`
 fn is_time(value: &Value) -> bool {

@@ -2,7 +2,10 @@
 
 use std::{fs, os::unix::fs::PermissionsExt};
 
-use crate::support::installation::{Installation, Push, names};
+use crate::support::{
+    files::{executable, names, temp_dir},
+    installation::{Installation, Push},
+};
 
 const VARIABLES: [&str; 9] = [
     "AMP_CI_GIT_BASE",
@@ -151,14 +154,11 @@ fn each_program_tells_its_version_and_what_is_wrong_usage() {
 #[test]
 fn without_a_home_the_error_says_the_three_ways_to_give_one() {
     let ci = Installation::new();
-    let elsewhere = tempfile::tempdir().unwrap();
+    let elsewhere = temp_dir();
     let program = elsewhere.path().join("build");
-    fs::copy(env!("CARGO_BIN_EXE_amp_build"), &program).unwrap();
-    // Through a shell: the exec of a file that was just written fails while another test's fork has it open.
+    executable(&program, fs::read(env!("CARGO_BIN_EXE_amp_build")).unwrap());
     let run = |dir: &std::path::Path| {
-        let line =
-            format!("until {}/build; code=$?; [ $code != 126 ]; do :; done; exit $code", dir.display());
-        ci.command("/bin/sh").args(["-c", &line]).env_remove("AMP_CI_HOME").output().unwrap()
+        ci.command(dir.join("build").to_str().unwrap()).env_remove("AMP_CI_HOME").output().unwrap()
     };
     let output = run(elsewhere.path());
     let said = String::from_utf8(output.stderr).unwrap();

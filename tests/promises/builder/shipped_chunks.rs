@@ -1,22 +1,24 @@
 //! The chunks as shipped, with real git: exactly the pushed commit is built, and only main and master go out.
 
 use std::{
-    fs::{self, Permissions},
-    os::unix::fs::PermissionsExt,
+    fs,
     path::{Path, PathBuf},
     process::Command,
 };
 
 use tempfile::TempDir;
 
-use crate::support::installation::{Installation, Push, Record, names};
+use crate::support::{
+    files::{executable, names, temp_dir},
+    installation::{Installation, Push, Record},
+};
 
 /// Repositories where GitHub would be, among them a small amp_bootstrap.
 struct Forge(TempDir);
 
 impl Forge {
     fn new() -> Self {
-        let forge = Self(tempfile::tempdir().unwrap());
+        let forge = Self(temp_dir());
         forge.commit(
             "amp_bootstrap",
             &[(
@@ -62,8 +64,7 @@ impl Forge {
             self.git(repository, &["config", "uploadpack.allowAnySHA1InWant", "true"]);
         }
         for (name, text) in files {
-            fs::write(dir.join(name), text).unwrap();
-            fs::set_permissions(dir.join(name), Permissions::from_mode(0o755)).unwrap();
+            executable(&dir.join(name), text);
         }
         self.git(repository, &["add", "."]);
         self.git(repository, &["commit", "--quiet", "-m", "a commit"]);
@@ -161,7 +162,7 @@ fn a_ref_full_of_shell_is_text_to_every_chunk() {
     let forge = Forge::new();
     let commit = forge.commit("amp_mgms", &[("content", "first")]);
     let mut ci = forge.installation();
-    let packages = tempfile::tempdir().unwrap();
+    let packages = temp_dir();
     let trap = ci.path("trap");
     ci.set("AMP_DISTRIBUTE_TO", &packages.path().display().to_string());
     let git_ref = format!(
@@ -186,7 +187,7 @@ fn packages_of_main_and_master_are_distributed_whole_and_of_nothing_else() {
         ("refs/heads/topic", false),
     ] {
         let mut ci = forge.installation();
-        let packages = tempfile::tempdir().unwrap();
+        let packages = temp_dir();
         ci.set("AMP_DISTRIBUTE_TO", &packages.path().display().to_string());
         assert_built(&build(&ci, "amp_mgms", git_ref, &commit), "package");
         let expected: &[&str] = if distributed { &["amp_mgms.tar"] } else { &[] };

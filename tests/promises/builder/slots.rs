@@ -5,7 +5,11 @@ use std::{
     process::{Command, Stdio},
 };
 
-use crate::support::installation::{Installation, Push, names};
+use crate::support::{
+    files::names,
+    installation::{Installation, Push},
+    process::{Running, wait_for_name},
+};
 
 /// A chunk for several builds: each is at the place of its committer's name.
 fn stopping() -> Installation {
@@ -109,14 +113,13 @@ fn beside_a_living_build_py_build_refuses_and_touches_nothing() {
     let ci = Installation::building("true");
     ci.push(&Push::to("r", "main"));
     fs::write(ci.path("build.py"), "read until_killed").unwrap();
-    let mut original =
-        Command::new("/bin/sh").arg(ci.path("build.py")).stdin(Stdio::piped()).spawn().unwrap();
-    fs::write(ci.path("queue/lock"), format!("{}\n", original.id())).unwrap();
+    let original = Running::start(Command::new("/bin/sh").arg(ci.path("build.py")).stdin(Stdio::piped()));
+    wait_for_name(original.pid(), "build.py");
+    fs::write(ci.path("queue/lock"), format!("{}\n", original.pid())).unwrap();
     let before = (names(ci.home()), names(&ci.path("queue")));
     let output = ci.command("build").output().unwrap();
     let after = (names(ci.home()), names(&ci.path("queue")));
-    original.kill().unwrap();
-    original.wait().unwrap();
+    drop(original);
 
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{said}");

@@ -2,7 +2,11 @@
 
 use std::fs;
 
-use crate::support::installation::{Installation, Push, names, wait_until};
+use crate::support::{
+    files::names,
+    installation::{Installation, Push},
+    wait::wait_until,
+};
 
 /// A function for chunks: becomes a process that sleeps for long under a name that the test finds.
 fn sleeper(ci: &Installation) -> String {

@@ -8,12 +8,12 @@ use std::{
     process::Command,
 };
 
-use crate::support::installation::{Installation, Push, names, or_skip, wait_until};
-
-fn is_root() -> bool {
-    let is_root = fs::metadata("/proc/self").unwrap().uid() == 0;
-    or_skip("AMP_CI_REQUIRE_MOUNT", (!is_root).then_some("not root: nothing can be given to somebody else"))
-}
+use crate::support::{
+    files::{names, temp_dir},
+    installation::{Installation, Push},
+    need::{self, or_skip},
+    wait::wait_until,
+};
 
 /// Does a build run in it, or is it refused, with what words?
 fn refusal(base: &Path) -> Option<String> {
@@ -29,7 +29,7 @@ fn refusal(base: &Path) -> Option<String> {
 
 #[test]
 fn a_base_of_somebody_else_s_or_open_to_everybody_is_refused_and_our_symlink_is_not() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = temp_dir();
     let base = dir.path().join("base");
     let link = dir.path().join("link");
     let mode = |mode| fs::set_permissions(&base, fs::Permissions::from_mode(mode)).unwrap();
@@ -45,7 +45,7 @@ fn a_base_of_somebody_else_s_or_open_to_everybody_is_refused_and_our_symlink_is_
     assert!(refusal(&dir.path().join("nothing")).is_some());
     fs::write(dir.path().join("file"), "").unwrap();
     assert!(refusal(&dir.path().join("file")).unwrap().contains("not a directory"));
-    if !is_root() {
+    if !need::root() {
         return;
     }
     lchown(&link, Some(65534), None).unwrap();
@@ -73,7 +73,7 @@ struct Outside(tempfile::TempDir);
 
 impl Outside {
     fn new() -> Self {
-        let outside = Self(tempfile::tempdir().unwrap());
+        let outside = Self(temp_dir());
         fs::write(outside.file(), "precious").unwrap();
         fs::set_permissions(outside.file(), fs::Permissions::from_mode(0o444)).unwrap();
         fs::set_permissions(outside.0.path(), fs::Permissions::from_mode(0o755)).unwrap();
@@ -112,7 +112,7 @@ fn give_to_nobody(path: &Path) {
 #[test]
 fn whatever_is_planted_in_a_workspace_goes_with_it_and_its_targets_stay() {
     for as_root in [false, true] {
-        if !is_root() && !as_root {
+        if !need::root() && !as_root {
             continue;
         }
         let (ci, outside) = (Installation::new(), Outside::new());
@@ -162,7 +162,7 @@ fn what_is_mounted_in_a_workspace_is_not_emptied() {
     let can = Command::new("unshare").args(["--mount", "true"]).output();
     let missing =
         (!can.is_ok_and(|output| output.status.success())).then_some("mounting is not allowed here");
-    if !is_root() || !or_skip("AMP_CI_REQUIRE_MOUNT", missing) {
+    if !need::root() || !or_skip("AMP_CI_REQUIRE_MOUNT", missing) {
         return;
     }
     let ci = Installation::building(&format!("mkdir m; mount --bind {} m", outside.path()));
@@ -182,7 +182,7 @@ fn what_is_mounted_in_a_workspace_is_not_emptied() {
 fn the_live_workspaces_and_processes_of_another_installation_are_left_alone() {
     let mut other = Installation::building("");
     let mut ci = Installation::building("true");
-    let base = tempfile::tempdir().unwrap();
+    let base = temp_dir();
     for ci in [&mut other, &mut ci] {
         ci.set("AMP_CI_WORK_DIR", base.path().to_str().unwrap());
     }

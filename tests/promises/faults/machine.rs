@@ -9,7 +9,12 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::support::installation::{Installation, Push, names, or_skip, until};
+use crate::support::{
+    files::{names, temp_dir},
+    installation::{Installation, Push},
+    need::or_skip,
+    wait::wait_until,
+};
 
 /// A file system of its own at `at`, until dropped; none where mounting is not allowed.
 struct Mount(PathBuf);
@@ -51,7 +56,7 @@ struct SmallDisk {
 impl SmallDisk {
     fn new(build_packages: &str) -> Option<Self> {
         let ci = Installation::new();
-        let elsewhere = tempfile::Builder::new().prefix("amp_ci-test-").tempdir().unwrap();
+        let elsewhere = temp_dir();
         let mount = Mount::tmpfs(ci.home(), "size=3M")?;
         for dir in ["queue", "scripts"] {
             fs::create_dir(ci.path(dir)).unwrap();
@@ -136,6 +141,7 @@ fn said(ci: &Installation, what: &str) -> usize {
 }
 
 #[test]
+#[ignore = "second tier"]
 fn a_work_directory_that_is_gone_or_refused_is_said_once_and_thirty_pushes_wait_for_it() {
     for refused in [false, true] {
         let ci = Installation::building("true");
@@ -171,6 +177,7 @@ fn a_work_directory_that_is_gone_or_refused_is_said_once_and_thirty_pushes_wait_
 }
 
 #[test]
+#[ignore = "second tier"]
 fn a_work_directory_that_goes_while_builds_run_burns_nothing() {
     let ci =
         Installation::building("touch ../../ran-$AMP_CI_BUILD_ID; [ -e ../../mended ] || rm -rf ../../work");
@@ -179,7 +186,12 @@ fn a_work_directory_that_goes_while_builds_run_burns_nothing() {
     assert_eq!((seen.codes, seen.stderr), (vec![1; 3], vec![]));
     assert_eq!(ci.entries().len() + ci.records().len(), 30);
     assert!(ci.entries().len() > 20 && ci.entries().iter().all(|name| !name.ends_with(".lock")));
-    assert!(troubles(&ci).len() <= 2, "{:?}", troubles(&ci));
+    // One is told of for each thing that `build` was at.
+    let mut told = troubles(&ci);
+    assert!(told.len() <= 3, "{told:?}");
+    told.sort();
+    told.dedup();
+    assert_eq!(told.len(), troubles(&ci).len(), "each once");
     fs::write(ci.path("mended"), "").unwrap();
     fs::create_dir(ci.path("work")).unwrap();
     ci.build(3);
@@ -187,6 +199,7 @@ fn a_work_directory_that_goes_while_builds_run_burns_nothing() {
 }
 
 #[test]
+#[ignore = "second tier"]
 fn a_full_disk_before_a_build_is_told_without_space_and_goes_by_itself() {
     let Some(disk) = SmallDisk::new("exit 3") else { return };
     let ci = &disk.ci;
@@ -209,6 +222,7 @@ fn a_full_disk_before_a_build_is_told_without_space_and_goes_by_itself() {
 }
 
 #[test]
+#[ignore = "second tier"]
 fn a_disk_that_a_build_s_output_fills_is_a_fault_and_no_verdict() {
     let Some(disk) = SmallDisk::new("") else { return };
     let ci = &disk.ci;
@@ -233,6 +247,7 @@ fn a_disk_that_a_build_s_output_fills_is_a_fault_and_no_verdict() {
 }
 
 #[test]
+#[ignore = "second tier"]
 fn a_disk_that_is_full_when_a_build_ends_leaves_it_to_be_built_again() {
     let Some(disk) = SmallDisk::new("") else { return };
     let ci = &disk.ci;
@@ -254,6 +269,7 @@ fn a_disk_that_is_full_when_a_build_ends_leaves_it_to_be_built_again() {
 }
 
 #[test]
+#[ignore = "second tier"]
 fn a_letter_that_finds_no_room_in_the_outbox_is_written_when_there_is_some() {
     let ci = Installation::building("echo ran >> ../../ran; exit 3");
     fs::create_dir(ci.path("outbox")).unwrap();
@@ -272,6 +288,7 @@ fn a_letter_that_finds_no_room_in_the_outbox_is_written_when_there_is_some() {
 }
 
 #[test]
+#[ignore = "second tier"]
 fn a_read_only_home_is_told_once_though_nothing_can_be_remembered_in_it() {
     let Some(disk) = SmallDisk::new("true") else { return };
     let ci = &disk.ci;
@@ -290,6 +307,7 @@ fn a_read_only_home_is_told_once_though_nothing_can_be_remembered_in_it() {
 }
 
 #[test]
+#[ignore = "second tier"]
 fn a_log_that_cannot_be_written_is_told_once() {
     let ci = Installation::building("true");
     let ids = thirty(&ci);
@@ -303,6 +321,7 @@ fn a_log_that_cannot_be_written_is_told_once() {
 }
 
 #[test]
+#[ignore = "second tier"]
 fn however_few_descriptors_there_are_no_entry_is_dropped_or_burnt() {
     let ci = Installation::building("exit 3");
     let ids = thirty(&ci);
@@ -352,6 +371,7 @@ fn build_as(ci: &Installation, prefix: &[&str], limits: &[String]) -> Command {
 }
 
 #[test]
+#[ignore = "second tier"]
 fn however_few_processes_there_are_no_entry_is_dropped_or_burnt() {
     let ci = Installation::building("exit 3");
     let ids = thirty(&ci);
@@ -378,6 +398,7 @@ fn however_few_processes_there_are_no_entry_is_dropped_or_burnt() {
 }
 
 #[test]
+#[ignore = "second tier"]
 fn an_entry_that_cannot_be_opened_stays_and_holds_up_no_other() {
     let ci = Installation::building("true");
     let ids = thirty(&ci);
@@ -395,6 +416,7 @@ fn an_entry_that_cannot_be_opened_stays_and_holds_up_no_other() {
 }
 
 #[test]
+#[ignore = "second tier"]
 fn a_running_build_goes_on_when_a_fault_meets_another() {
     let ci = Installation::building("");
     let home = ci.home().display().to_string();
@@ -404,9 +426,9 @@ fn a_running_build_goes_on_when_a_fault_meets_another() {
     );
     let slow = ci.push(&Push::to("slow", "main"));
     let mut build = ci.start_build(2);
-    until("the work directory is gone", || ci.path("moved").exists().then_some(()));
+    wait_until("the work directory is gone", || ci.path("moved").exists());
     let other = ci.push(&Push::to("other", "main"));
-    until("the fault is said", || (said(&ci, "no workspace can be made") == 1).then_some(()));
+    wait_until("the fault is said", || said(&ci, "no workspace can be made") == 1);
     fs::write(ci.path("go"), "").unwrap();
     assert_eq!(build.wait(), 1);
     assert_eq!((ci.record().id, ci.record().outcome().to_string()), (slow.clone(), "succeeded".to_string()));

@@ -4,7 +4,9 @@ use std::{fs, process::Command, thread};
 
 use crate::support::{
     faulty_mail_server::{Does, Server, Taken},
-    installation::{Installation, Letter, Push, names, until},
+    files::names,
+    installation::{COMMIT, Installation, Letter, Push},
+    wait::wait_until,
 };
 
 /// An installation whose builds fail, with this mail server.
@@ -35,6 +37,7 @@ fn message_id(taken: &Taken) -> String {
 }
 
 #[test]
+#[ignore = "second tier"]
 fn a_server_that_is_down_costs_nothing_and_hears_it_later() {
     let server = Server::start(|_| Does::Accept);
     let mut ci = failing(&server);
@@ -48,15 +51,13 @@ fn a_server_that_is_down_costs_nothing_and_hears_it_later() {
     ci.build(1);
     assert_eq!(outbox(&ci), [""; 0]);
     let subjects: Vec<_> = server.taken().iter().map(|taken| read(taken).subject).collect();
-    assert_eq!(
-        subjects,
-        ["a", "b"].map(|r| format!("AMP build failed for {r}/{}", crate::support::installation::COMMIT))
-    );
+    assert_eq!(subjects, ["a", "b"].map(|r| format!("AMP build failed for {r}/{COMMIT}")));
     ci.build(1);
     assert_eq!(server.taken().len(), 2, "once each");
 }
 
 #[test]
+#[ignore = "second tier"]
 fn what_is_refused_for_now_is_tried_again_and_after_five_days_given_up_and_told_of() {
     let server =
         Server::start(|to| if to.starts_with("bdwheele") { Does::RefuseForNow } else { Does::Accept });
@@ -92,6 +93,7 @@ fn what_is_refused_for_now_is_tried_again_and_after_five_days_given_up_and_told_
 }
 
 #[test]
+#[ignore = "second tier"]
 fn what_is_refused_for_good_is_kept_and_the_fallback_hears() {
     let server =
         Server::start(|to| if to.starts_with("bdwheele") { Does::RefuseForGood } else { Does::Accept });
@@ -121,6 +123,7 @@ fn what_is_refused_for_good_is_kept_and_the_fallback_hears() {
 
 /// Half a minute for the letter that hangs, and half a minute for the farewell: both side by side.
 #[test]
+#[ignore = "second tier"]
 fn a_server_that_hangs_or_never_greets_holds_up_no_build_and_no_other_letter() {
     thread::scope(|scope| {
         scope.spawn(|| {
@@ -136,11 +139,11 @@ fn a_server_that_hangs_or_never_greets_holds_up_no_build_and_no_other_letter() {
             server.wait_for(|did| *did == Does::HangInData, 1);
             // While it hangs, builds go on.
             ci.push(&Push::to("c", "main").by("c", "c@example.org"));
-            until("the next is built", || (ci.records().len() == 3).then_some(()));
+            wait_until("the next is built", || ci.records().len() == 3);
             server.wait_for(|did| *did == Does::Accept, 1);
             assert_eq!(read(&server.taken()[0]).to, "b@example.org", "one that hangs is passed");
             server.now(|_| Does::Accept);
-            assert_eq!(build.wait_for_long(), 0);
+            assert_eq!(build.wait(), 0);
             ci.build(1);
             assert_eq!((server.taken().len(), outbox(&ci).len()), (3, 0));
         });
@@ -150,10 +153,10 @@ fn a_server_that_hangs_or_never_greets_holds_up_no_build_and_no_other_letter() {
             let id = ci.push(&Push::to("a", "main"));
             let mut build = ci.start_build(1);
             server.wait_for(|did| *did == Does::NeverGreet, 1);
-            until("it is on record", || (ci.records().len() == 1).then_some(()));
+            wait_until("it is on record", || ci.records().len() == 1);
             assert_eq!(outbox(&ci), [format!("{id}.eml")]);
             server.now(|_| Does::Accept);
-            assert_eq!(build.wait_for_long(), 0);
+            assert_eq!(build.wait(), 0);
             ci.build(1);
             assert_eq!((server.taken().len(), outbox(&ci).len()), (1, 0));
         });
@@ -161,6 +164,7 @@ fn a_server_that_hangs_or_never_greets_holds_up_no_build_and_no_other_letter() {
 }
 
 #[test]
+#[ignore = "second tier"]
 fn what_was_perhaps_taken_is_sent_again_under_the_same_message_id() {
     let server = Server::start(|_| Does::DropAfterData);
     let ci = failing(&server);
@@ -176,6 +180,7 @@ fn what_was_perhaps_taken_is_sent_again_under_the_same_message_id() {
 }
 
 #[test]
+#[ignore = "second tier"]
 fn killed_between_sending_and_removing_it_repeats_the_letter_and_nothing_else() {
     let server = Server::start(|_| Does::HangInData);
     let mut ci = failing(&server);
@@ -202,6 +207,7 @@ fn killed_between_sending_and_removing_it_repeats_the_letter_and_nothing_else() 
 }
 
 #[test]
+#[ignore = "second tier"]
 fn a_line_with_a_dot_a_very_long_one_and_bytes_that_are_no_text_arrive_as_they_are() {
     let server = Server::start(|_| Does::Accept);
     let ci = failing(&server);
@@ -224,6 +230,7 @@ fn a_line_with_a_dot_a_very_long_one_and_bytes_that_are_no_text_arrive_as_they_a
 
 /// Everything that can be wrong with a name or an address, put into an entry as it is.
 #[test]
+#[ignore = "second tier"]
 fn no_name_address_or_ref_adds_a_header_a_recipient_or_loses_the_letter() {
     let server = Server::start(|_| Does::Accept);
     let ci = failing(&server);
@@ -320,6 +327,7 @@ fn no_name_address_or_ref_adds_a_header_a_recipient_or_loses_the_letter() {
 }
 
 #[test]
+#[ignore = "second tier"]
 fn a_list_of_addresses_that_cannot_be_read_is_no_reason_to_stop() {
     let server = Server::start(|_| Does::Accept);
     let ci = failing(&server);

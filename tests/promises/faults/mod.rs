@@ -1,4 +1,5 @@
 //! What is promised whatever fails: each call of a program, the machine, the mail server, the cluster.
+//! It takes minutes, so it is a second tier: `cargo test -- --ignored`.
 
 mod crash_points;
 mod machine;

@@ -9,7 +9,13 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::support::installation::{Installation, Push, Running, names, skip, until, wait_until};
+use crate::support::{
+    files::{names, temp_dir},
+    installation::{Installation, Push},
+    need::skip,
+    process::{Running, signal_to},
+    wait::{until, wait_until},
+};
 
 /// As docs/scaling.md has it, and in front of the build what makes the simulation honest: the nodes are processes of
 /// this machine, and by its mark `build` would find its job there too.
@@ -40,7 +46,7 @@ impl Cluster {
             skip("AMP_CI_REQUIRE_SLURM", &format!("there is no {program}: apt-get install {packages}"));
             return None;
         }
-        let cluster = Self(tempfile::Builder::new().prefix("amp_ci-slurm-").tempdir().unwrap());
+        let cluster = Self(temp_dir());
         cluster.does("start", None);
         Some(cluster)
     }
@@ -131,7 +137,7 @@ fn crash(ci: &Installation, build: &mut Running, id: &str) {
     let running: serde_json::Value = serde_json::from_slice(&running).unwrap();
     let srun = i32::try_from(running["script_pid"].as_i64().unwrap()).unwrap();
     build.signal("STOP");
-    signal("KILL", -srun);
+    signal_to("KILL", -srun);
     build.signal("KILL");
     build.wait();
 }
@@ -156,6 +162,7 @@ fn is_put_back_and_built(cluster: &Cluster, ci: &Installation, id: &str) {
 }
 
 #[test]
+#[ignore = "second tier"]
 fn exit_codes_and_a_death_by_signal_come_back_as_they_are() {
     let Some(cluster) = Cluster::start() else { return };
     let ci = cluster.installation(
@@ -186,6 +193,7 @@ fn exit_codes_and_a_death_by_signal_come_back_as_they_are() {
 }
 
 #[test]
+#[ignore = "second tier"]
 fn the_output_of_both_streams_is_what_it_would_be_here_byte_for_byte() {
     let Some(cluster) = Cluster::start() else { return };
     // set -x makes every line of stdout stand between lines of stderr.
@@ -214,6 +222,7 @@ fn the_output_of_both_streams_is_what_it_would_be_here_byte_for_byte() {
 }
 
 #[test]
+#[ignore = "second tier"]
 fn the_time_limit_is_the_committer_s_business_and_ends_the_job() {
     let Some(cluster) = Cluster::start() else { return };
     let mut ci = cluster.installation("echo begun; sleep 1000");
@@ -230,6 +239,7 @@ fn the_time_limit_is_the_committer_s_business_and_ends_the_job() {
 }
 
 #[test]
+#[ignore = "second tier"]
 fn a_lost_node_is_no_verdict_and_the_build_runs_on_another_one() {
     let Some(cluster) = Cluster::start() else { return };
     let (ci, id, mut build) = running(&cluster, FIRST_TRY_HANGS);
@@ -241,6 +251,7 @@ fn a_lost_node_is_no_verdict_and_the_build_runs_on_another_one() {
 }
 
 #[test]
+#[ignore = "second tier"]
 fn a_killed_slurmstepd_is_no_verdict() {
     let Some(cluster) = Cluster::start() else { return };
     let ci = cluster.installation(FIRST_TRY_HANGS);
@@ -249,8 +260,8 @@ fn a_killed_slurmstepd_is_no_verdict() {
     let script = until("it runs", || cluster.note("first")?.trim().parse::<i32>().ok());
     let stepd = until("it has a keeper", || ancestor_named(script, "slurmstepd"));
     // The out-of-memory killer takes it and what it keeps.
-    signal("KILL", stepd);
-    signal("KILL", script);
+    signal_to("KILL", stepd);
+    signal_to("KILL", script);
     // Slurm sees that nobody answers for the job when somebody asks for its end, as at the time limit.
     cluster.ask("scancel", &["--name", &format!("build-{id}")]);
     assert_eq!(build.wait(), 1, "{}", ci.log());
@@ -258,6 +269,7 @@ fn a_killed_slurmstepd_is_no_verdict() {
 }
 
 #[test]
+#[ignore = "second tier"]
 fn a_cancelled_job_is_no_verdict() {
     let Some(cluster) = Cluster::start() else { return };
     let (ci, id, mut build) = running(&cluster, FIRST_TRY_HANGS);
@@ -267,6 +279,7 @@ fn a_cancelled_job_is_no_verdict() {
 }
 
 #[test]
+#[ignore = "second tier"]
 fn a_partition_that_does_not_exist_is_an_error_after_three_tries() {
     let Some(cluster) = Cluster::start() else { return };
     let mut ci = cluster.installation("true");
@@ -286,6 +299,7 @@ fn a_partition_that_does_not_exist_is_an_error_after_three_tries() {
 }
 
 #[test]
+#[ignore = "second tier"]
 fn a_controller_restarted_in_mid_job_does_no_harm() {
     let Some(cluster) = Cluster::start() else { return };
     let (ci, _, mut build) =
@@ -300,6 +314,7 @@ fn a_controller_restarted_in_mid_job_does_no_harm() {
 }
 
 #[test]
+#[ignore = "second tier"]
 fn a_verdict_comes_from_a_build_that_ends_while_the_controller_is_away() {
     let Some(cluster) = Cluster::start() else { return };
     let (ci, _, mut build) =
@@ -312,6 +327,7 @@ fn a_verdict_comes_from_a_build_that_ends_while_the_controller_is_away() {
 }
 
 #[test]
+#[ignore = "second tier"]
 fn a_controller_that_is_away_at_the_start_is_waited_for_by_the_next_builds() {
     let Some(cluster) = Cluster::start() else { return };
     let ci = cluster.installation("true");
@@ -325,6 +341,7 @@ fn a_controller_that_is_away_at_the_start_is_waited_for_by_the_next_builds() {
 }
 
 #[test]
+#[ignore = "second tier"]
 fn a_killed_build_takes_its_job_along_and_the_next_one_builds_it_again() {
     let Some(cluster) = Cluster::start() else { return };
     let (ci, id, mut build) = running(&cluster, FIRST_TRY_HANGS);
@@ -339,6 +356,7 @@ fn a_killed_build_takes_its_job_along_and_the_next_one_builds_it_again() {
 }
 
 #[test]
+#[ignore = "second tier"]
 fn a_job_that_survived_its_host_s_crash_is_cancelled_by_name_before_it_is_built_again() {
     let Some(cluster) = Cluster::start() else { return };
     let (ci, id, mut build) = running(&cluster, FIRST_TRY_HANGS);
@@ -353,6 +371,7 @@ fn a_job_that_survived_its_host_s_crash_is_cancelled_by_name_before_it_is_built_
 }
 
 #[test]
+#[ignore = "second tier"]
 fn a_job_on_a_node_that_does_not_answer_is_waited_for_before_it_is_built_again() {
     let Some(cluster) = Cluster::start() else { return };
     let conf = cluster.path("slurm.conf");
@@ -368,7 +387,7 @@ fn a_job_on_a_node_that_does_not_answer_is_waited_for_before_it_is_built_again()
     let node = cluster.node_of(&job);
     let slurmd = fs::read_to_string(cluster.path("run").join(format!("slurmd-{node}.pid"))).unwrap();
     let slurmd = slurmd.trim().parse().unwrap();
-    signal("STOP", slurmd);
+    signal_to("STOP", slurmd);
 
     let mut build = ci.start_build(1);
     wait_until("the job is cancelled", || cluster.jobs("COMPLETING") == [&*job]);
@@ -377,13 +396,14 @@ fn a_job_on_a_node_that_does_not_answer_is_waited_for_before_it_is_built_again()
         cluster.ask("srun", &["-N1", "-n1", "true"]);
     }
     assert_eq!(cluster.jobs("RUNNING"), [""; 0], "{}", ci.log());
-    signal("CONT", slurmd);
+    signal_to("CONT", slurmd);
     assert_eq!(build.wait(), 0, "{}", ci.log());
     assert_eq!(ci.record().outcome(), "succeeded");
     assert_eq!(cluster.note("twice"), None, "never two at once");
 }
 
 #[test]
+#[ignore = "second tier"]
 fn being_told_to_stop_ends_jobs_that_run_and_jobs_that_wait_for_a_node() {
     let Some(cluster) = Cluster::start() else { return };
     let ci = cluster.installation("touch $NOTES/first; sleep 1000");
@@ -407,6 +427,7 @@ fn being_told_to_stop_ends_jobs_that_run_and_jobs_that_wait_for_a_node() {
 }
 
 #[test]
+#[ignore = "second tier"]
 fn a_node_that_does_not_see_the_work_directory_is_named() {
     let Some(cluster) = Cluster::start() else { return };
     for node in ["n1", "n2"] {
@@ -429,6 +450,7 @@ fn a_node_that_does_not_see_the_work_directory_is_named() {
 }
 
 #[test]
+#[ignore = "second tier"]
 fn two_hundred_builds_fifty_at_a_time_lose_nothing() {
     let Some(cluster) = Cluster::start() else { return };
     let ci = cluster.installation("echo I am {repository}");
@@ -457,6 +479,7 @@ fn two_hundred_builds_fifty_at_a_time_lose_nothing() {
 }
 
 #[test]
+#[ignore = "second tier"]
 fn builds_of_one_branch_run_one_after_the_other_wherever_they_run() {
     let Some(cluster) = Cluster::start() else { return };
     // The first ones of both repositories wait for each other, so that both nodes have work.
@@ -485,6 +508,7 @@ fn builds_of_one_branch_run_one_after_the_other_wherever_they_run() {
 }
 
 #[test]
+#[ignore = "second tier"]
 fn nothing_secret_reaches_the_node() {
     let Some(cluster) = Cluster::start() else { return };
     let mut ci =
@@ -496,11 +520,6 @@ fn nothing_secret_reaches_the_node() {
     let output = ci.record().output();
     assert!(output.contains("\nJAVA_HOME=/opt/java\n") && output.contains("\nSLURM_JOB_ID="), "{output}");
     assert!(!output.contains("geheim") && !output.contains("AMP_CI_SMTP_URL"), "{output}");
-}
-
-fn signal(signal: &str, target: i32) {
-    let sent = Command::new("kill").args(["-s", signal, "--", &target.to_string()]).status().unwrap();
-    assert!(sent.success());
 }
 
 /// The nearest ancestor with this name.

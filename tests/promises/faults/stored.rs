@@ -3,7 +3,8 @@
 use std::{fs, os::unix::process::ExitStatusExt};
 
 use crate::support::{
-    installation::{Installation, Push, names},
+    files::names,
+    installation::{Installation, Push},
     strace::{self, Call},
 };
 
@@ -29,6 +30,7 @@ fn waiting(ci: &Installation) -> Vec<String> {
 }
 
 #[test]
+#[ignore = "second tier"]
 fn it_answers_after_write_fsync_rename_without_overwrite_and_fsync_of_the_directory() {
     if !strace::is_there() {
         return;
@@ -39,7 +41,7 @@ fn it_answers_after_write_fsync_rename_without_overwrite_and_fsync_of_the_direct
         ("openat", "/queue/.new-"),
         ("write", "{\\\"repository\\\": \\\"r\\\""),
         ("fsync", "= 0"),
-        ("flock", "LOCK_EX) = 0"),
+        ("flock", "LOCK_EX|LOCK_NB) = 0"),
         ("renameat2", "RENAME_NOREPLACE) = 0"),
         ("openat", "/queue\", O_RDONLY"),
         ("fsync", "= 0"),
@@ -94,6 +96,7 @@ fn fails_well(push: &Push, call: &str, error: &str, is_own: bool) {
 }
 
 #[test]
+#[ignore = "second tier"]
 fn whichever_call_fails_it_is_queued_or_it_is_said_why_not() {
     if !strace::is_there() {
         return;
@@ -121,6 +124,7 @@ fn whichever_call_fails_it_is_queued_or_it_is_said_why_not() {
 }
 
 #[test]
+#[ignore = "second tier"]
 fn killed_at_any_call_it_leaves_a_whole_entry_or_none() {
     if !strace::is_there() {
         return;

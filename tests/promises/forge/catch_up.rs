@@ -10,7 +10,10 @@ use amp_ci::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::installation::{names, until};
+use crate::support::{
+    files::{names, temp_dir},
+    wait::until,
+};
 
 /// A forge with a repository of real git, and a home that knows of it what it is told.
 struct Site {
@@ -21,7 +24,7 @@ struct Site {
 
 impl Site {
     fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = temp_dir();
         for sub in ["home/queue", "home/scripts", "home/builds", "forge", "work"] {
             fs::create_dir_all(dir.path().join(sub)).unwrap();
         }
@@ -216,10 +219,11 @@ fn a_server_that_is_down_or_silent_keeps_nobody_from_the_others_for_long() {
 
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     site.git_base = format!("https://{}", silent.local_addr().unwrap());
-    site.pauses.patience = Duration::from_millis(300);
+    let patience = std::mem::replace(&mut site.pauses.patience, Duration::from_millis(300));
     let failed = site.look(How::Once).look.failed;
     assert!(failed["amp_mgms"].contains("no answer within"), "{failed:?}");
     drop(silent);
+    site.pauses.patience = patience;
     let failed = site.look(How::Once).look.failed;
     assert!(failed["amp_mgms"].contains("git ls-remote ended with"), "{failed:?}");
 }

@@ -22,8 +22,10 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use crate::support::{
+    files::{names, temp_dir},
     forge::{Answer, Forge, Kind, TOKEN, no_description},
-    installation::{names, or_skip, until, wait_until},
+    need::or_skip,
+    wait::{until, wait_until},
 };
 
 const ALL: [Kind; 3] = [Kind::GitHub, Kind::Gitea, Kind::GitLab];
@@ -42,7 +44,7 @@ struct Desk {
 
 impl Desk {
     fn at(kind: Kind) -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = temp_dir();
         for sub in ["queue", "scripts", "builds"] {
             fs::create_dir(dir.path().join(sub)).unwrap();
         }

@@ -9,11 +9,11 @@ use std::{
 };
 
 use super::peer;
-use crate::support::daemon::{WEBHOOKD, wait_for};
+use crate::support::{daemon::WEBHOOKD, files::temp_dir, wait::until};
 
 /// What a program makes of a hooks file: the ids it loads, or that it does not.
 fn loaded(program: &Path, text: &[u8]) -> Option<Vec<String>> {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = temp_dir();
     fs::write(dir.path().join("hooks"), text).unwrap();
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
     let log = dir.path().join("log");
@@ -25,7 +25,7 @@ fn loaded(program: &Path, text: &[u8]) -> Option<Vec<String>> {
         .stderr(fs::File::create(&log).unwrap())
         .spawn()
         .unwrap();
-    let log = wait_for("the hooks to be loaded", || {
+    let log = until("the hooks to be loaded", || {
         fs::read_to_string(&log).ok().filter(|log| log.contains("serving hooks on"))
     });
     child.kill().unwrap();

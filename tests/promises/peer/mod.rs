@@ -15,8 +15,13 @@ use serde_json::{Value, json};
 
 use amp_ci::text::printable;
 
-use crate::support::daemon::{Daemon, Setup, hooks_file, shell, wait_for};
-use crate::support::installation::skip;
+use crate::support::{
+    daemon::{Daemon, Setup, hooks_file, shell},
+    files::executable,
+    http::{Reply, raw_request},
+    need::skip,
+    wait::until,
+};
 
 mod cases;
 mod generated;
@@ -50,7 +55,7 @@ impl Case {
 
 impl Case {
     fn new(name: &str, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Self {
-        Self { name: name.to_owned(), raw: crate::support::daemon::raw_request(method, path, headers, body) }
+        Self { name: name.to_owned(), raw: raw_request(method, path, headers, body) }
     }
 }
 
@@ -69,18 +74,8 @@ impl Pair {
             let setup = Setup::new(&text).flags(flags);
             fs::create_dir(setup.dir().join("tmp")).unwrap();
             let tmp = setup.dir().join("tmp");
-            fs::write(setup.dir().join("show"), SHOW).unwrap();
-            fs::set_permissions(
-                setup.dir().join("show"),
-                std::os::unix::fs::PermissionsExt::from_mode(0o755),
-            )
-            .unwrap();
-            fs::write(setup.dir().join("no-interpreter"), "echo x\n").unwrap();
-            fs::set_permissions(
-                setup.dir().join("no-interpreter"),
-                std::os::unix::fs::PermissionsExt::from_mode(0o755),
-            )
-            .unwrap();
+            executable(&setup.dir().join("show"), SHOW);
+            executable(&setup.dir().join("no-interpreter"), "echo x\n");
             setup.variable("TMPDIR", tmp.to_str().unwrap()).variable("GREETING", "hello")
         };
         // The peer cannot say which port it got.
@@ -146,6 +141,7 @@ fn exchange(daemon: &Daemon, case: &Case) -> Vec<String> {
     stream.write_all(&case.raw).unwrap();
     let mut lines = read_answer(&mut stream, case.raw.starts_with(b"HEAD "));
     drop(stream);
+    let answered = lines.len();
     // What the router answers by itself is not logged; all else ends with an access line, and its command with one too.
     let logged = || {
         let log = daemon.log_from(start);
@@ -163,19 +159,18 @@ fn exchange(daemon: &Daemon, case: &Case) -> Vec<String> {
         || lines == ["400", "Connection: close", "Content-Length: 0"]
         || case.name.starts_with("OPTIONS *");
     if !unlogged {
-        let log = wait_for(&format!("the log of {}, answered {lines:?}", case.name), logged);
-        let mut log: Vec<String> =
-            log.lines().filter(|line| counts(line)).map(|line| masked(line, daemon)).collect();
-        if case.is_background() {
-            log.sort();
-        }
-        lines.extend(log);
+        let log = until(&format!("the log of {}, answered {lines:?}", case.name), logged);
+        lines.extend(log.lines().filter(|line| counts(line)).map(str::to_owned));
     }
-    lines.into_iter().map(|line| masked(&line, daemon)).collect()
+    let mut lines: Vec<String> = lines.iter().map(|line| masked(line, daemon)).collect();
+    if case.is_background() {
+        lines[answered..].sort();
+    }
+    lines
 }
 
 fn read_answer(stream: &mut impl Read, head_only: bool) -> Vec<String> {
-    let reply = crate::support::daemon::Reply::read(stream, head_only);
+    let reply = Reply::read(stream, head_only);
     let mut headers: Vec<String> = reply
         .headers
         .iter()

@@ -6,7 +6,11 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use crate::support::installation::{COMMIT, Installation, Push, names, wait_until};
+use crate::support::{
+    files::names,
+    installation::{COMMIT, Installation, Push},
+    wait::wait_until,
+};
 
 /// The repositories of all records, in the order in which they were built.
 fn built(ci: &Installation) -> Vec<String> {

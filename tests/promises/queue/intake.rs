@@ -2,7 +2,10 @@
 
 use std::{ffi::OsString, fs, os::unix::ffi::OsStringExt, os::unix::fs::PermissionsExt};
 
-use crate::support::installation::{COMMIT, Installation, Push, names};
+use crate::support::{
+    files::names,
+    installation::{COMMIT, Installation, Push},
+};
 
 /// `seconds.nanoseconds` of a name that `queue_build` gives, as a number that orders.
 fn order(id: &str) -> u128 {

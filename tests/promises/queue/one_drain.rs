@@ -6,7 +6,11 @@ use std::{
     process::{Command, Stdio},
 };
 
-use crate::support::installation::{Installation, Push, Running, until, wait_until};
+use crate::support::{
+    installation::{Installation, Push},
+    process::{Running, signal_to, wait_for_name},
+    wait::wait_until,
+};
 
 /// A build that marks its begin and end and waits for `go` between them.
 fn waiting_for_go() -> Installation {
@@ -123,10 +127,7 @@ fn a_build_py_that_lives_is_respected_and_one_that_is_dead_is_not() {
         let ci = Installation::building("true");
         ci.push(&Push::to("r", "main"));
         let mut original = Running::start(Command::new("bash").args(["-c", command, text, "--threads", "2"]));
-        until("it has its name", || {
-            let line = fs::read(format!("/proc/{}/cmdline", original.pid())).unwrap();
-            String::from_utf8_lossy(&line).contains("build.py").then_some(())
-        });
+        wait_for_name(original.pid(), "build.py");
         fs::write(ci.path("queue/lock"), original.pid().to_string()).unwrap();
         let refused = ci.command("build").output().unwrap();
         let said = String::from_utf8_lossy(&refused.stderr);
@@ -174,5 +175,5 @@ fn a_daemon_that_outlived_build_does_not_hold_the_lock() {
         ci.record().output()
     );
     // It shed its mark and lost its parent before build was killed: out of reach, as the README says.
-    assert!(Command::new("kill").args(["-KILL", daemon.trim()]).status().unwrap().success());
+    signal_to("KILL", daemon.trim().parse().unwrap());
 }

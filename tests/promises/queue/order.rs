@@ -5,7 +5,10 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use crate::support::installation::{Installation, Push, wait_until};
+use crate::support::{
+    installation::{Installation, Push},
+    wait::wait_until,
+};
 
 /// Marks begin and end in the file of the lane.
 fn marking() -> Installation {

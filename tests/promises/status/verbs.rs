@@ -2,7 +2,11 @@
 
 use std::process::{Command, Output, Stdio};
 
-use crate::support::installation::{Installation, Push, Running, until};
+use crate::support::{
+    installation::{Installation, Push},
+    process::Running,
+    wait::until,
+};
 
 /// Runs a verb; nothing is read from environment.sh, and no setting is there.
 fn verb(ci: &Installation, arguments: &[&str]) -> Output {

@@ -9,12 +9,14 @@ use std::{
 
 use tempfile::TempDir;
 
+use super::files::temp_dir;
+
 /// A checkout with the shell scripts as they are and the programs under test in `bin/`.
 pub struct Checkout(TempDir);
 
 impl Checkout {
     pub fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = temp_dir();
         let source = Path::new(env!("CARGO_MANIFEST_DIR"));
         for file in ["build", "home.sh", "start_webhook.sh", "stop_webhook.sh", "hooks.json"] {
             fs::copy(source.join(file), dir.path().join(file)).unwrap();

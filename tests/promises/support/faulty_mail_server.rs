@@ -7,6 +7,8 @@ use std::{
     thread,
 };
 
+use super::process::signal_to;
+
 /// What a server does with a recipient's letter.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub enum Does {
@@ -145,8 +147,7 @@ fn talk(stream: &TcpStream, shared: &Shared) -> std::io::Result<()> {
             };
             shared.taken.lock().unwrap().push(Taken { from: from.clone(), to: to.clone(), data });
             if let Does::KillAfterData(pid) = what {
-                let kill = std::process::Command::new("kill").args(["-KILL", &pid.to_string()]).status();
-                assert!(kill.unwrap().success());
+                signal_to("KILL", pid);
             }
             Server::did(shared, what);
             if matches!(what, Does::DropAfterData | Does::KillAfterData(_)) {

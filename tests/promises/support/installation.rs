@@ -3,22 +3,22 @@
 use std::{
     ffi::OsStr,
     fs,
-    io::{Read, Write, stderr},
-    os::unix::process::ExitStatusExt,
+    io::Read,
     path::{Path, PathBuf},
-    process::{Child, Command, ExitStatus, Output, Stdio},
-    thread,
-    time::{Duration, Instant},
+    process::{Command, Output, Stdio},
 };
 
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::{
+    files::{names, temp_dir},
+    process::{Running, processes},
+    wait::{until, wait_until},
+};
+
 /// A hash that looks like one.
 pub const COMMIT: &str = "84ce5aeb5cbfe12bf72096f34d93c9f5d148e997";
-
-/// How long a condition may take before the test is given up.
-const DEADLINE: Duration = Duration::from_secs(240);
 
 /// A home with nothing in it but the directories; letters are written to `mail/`, builds run in `work/`.
 pub struct Installation {
@@ -94,17 +94,7 @@ impl Push {
 
 impl Installation {
     pub fn new() -> Self {
-        Self::below(&std::env::temp_dir())
-    }
-
-    /// Where the disk need not be waited for, if there is such a place.
-    pub fn in_memory() -> Self {
-        let memory = Path::new("/dev/shm");
-        if tempfile::tempdir_in(memory).is_ok() { Self::below(memory) } else { Self::new() }
-    }
-
-    fn below(base: &Path) -> Self {
-        let dir = tempfile::Builder::new().prefix("amp_ci-test-").tempdir_in(base).unwrap();
+        let dir = temp_dir();
         for sub in ["queue", "scripts", "mail", "work"] {
             fs::create_dir(dir.path().join(sub)).unwrap();
         }
@@ -211,7 +201,7 @@ impl Installation {
         let mut command = self.command("build");
         command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut build = Running::start(&mut command);
-        let status = until_at_last("build ends", 4 * DEADLINE, || build.0.try_wait().unwrap());
+        let status = until("build ends", || build.0.try_wait().unwrap());
         let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
         build.0.stdout.take().unwrap().read_to_end(&mut stdout).unwrap();
         build.0.stderr.take().unwrap().read_to_end(&mut stderr).unwrap();
@@ -332,112 +322,4 @@ impl Record {
     pub fn output(&self) -> String {
         String::from_utf8_lossy(&fs::read(self.dir.join("output.log")).unwrap_or_default()).into_owned()
     }
-}
-
-/// A program that runs; killed when dropped.
-pub struct Running(Child);
-
-impl Running {
-    pub fn start(command: &mut Command) -> Self {
-        Self(command.spawn().unwrap())
-    }
-
-    pub fn pid(&self) -> i32 {
-        self.0.id().cast_signed()
-    }
-
-    pub fn signal(&self, signal: &str) {
-        assert!(
-            Command::new("kill")
-                .args([&format!("-{signal}"), &self.pid().to_string()])
-                .status()
-                .unwrap()
-                .success()
-        );
-    }
-
-    /// How it ended, if it has.
-    pub fn is_over(&mut self) -> Option<i32> {
-        self.0.try_wait().unwrap().map(code)
-    }
-
-    /// Waits for its end: the exit code, or minus the signal.
-    pub fn wait(&mut self) -> i32 {
-        code(until("build ends", || self.0.try_wait().unwrap()))
-    }
-
-    /// The same, where it has to wait for somebody who hangs.
-    pub fn wait_for_long(&mut self) -> i32 {
-        code(until_at_last("build ends", 4 * DEADLINE, || self.0.try_wait().unwrap()))
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn code(status: ExitStatus) -> i32 {
-    status.code().or_else(|| status.signal().map(|signal| -signal)).unwrap()
-}
-
-/// Says that a test is skipped and why; fails instead where `variable` says that it may not be.
-pub fn skip(variable: &str, why: &str) {
-    assert!(std::env::var_os(variable).is_none(), "{variable} is set, but {why}");
-    // Past the harness, which shows nothing of a test that passes.
-    let test = thread::current().name().unwrap_or_default().to_string();
-    // In one piece, so that nothing of others gets between.
-    let line = format!("skipped {test}: {}\n", why.trim_end());
-    let _ = stderr().write_all(line.as_bytes());
-}
-
-/// Can a test run? If `missing` names something it cannot, and that is said.
-pub fn or_skip(variable: &str, missing: Option<&str>) -> bool {
-    missing.inspect(|missing| skip(variable, missing)).is_none()
-}
-
-/// The command lines of the processes, zombies apart, for which `is_meant` holds, with their numbers.
-pub fn processes(is_meant: impl Fn(&str) -> bool) -> Vec<String> {
-    let line = |pid: &str| fs::read(format!("/proc/{pid}/cmdline")).ok();
-    names(Path::new("/proc"))
-        .into_iter()
-        .filter(|name| name.bytes().all(|b| b.is_ascii_digit()))
-        .filter_map(|pid| Some((String::from_utf8_lossy(&line(&pid)?).replace('\0', " "), pid)))
-        .filter(|(line, _)| is_meant(line))
-        .map(|(line, pid)| format!("{pid} {line}"))
-        .collect()
-}
-
-/// Names in a directory, sorted; none if it is not there.
-pub fn names(dir: &Path) -> Vec<String> {
-    let mut names: Vec<String> = fs::read_dir(dir)
-        .into_iter()
-        .flatten()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
-    names.sort();
-    names
-}
-
-/// Waits until `look` finds something; gives up loudly after some minutes, which only a hang takes.
-pub fn until<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
-    until_at_last(what, DEADLINE, look)
-}
-
-fn until_at_last<T>(what: &str, patience: Duration, mut look: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + patience;
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(Instant::now() < deadline, "waited in vain until {what}");
-        thread::sleep(Duration::from_millis(5));
-    }
-}
-
-/// Waits until `condition` holds.
-pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
-    until(what, || condition().then_some(()));
 }

@@ -1,9 +1,15 @@
-//! What the tests stand on: installations, daemons, mail servers, strace.
+//! What the tests stand on.
 
 pub mod checkout;
 pub mod daemon;
 pub mod faulty_mail_server;
+pub mod files;
 pub mod forge;
+pub mod github;
+pub mod http;
 pub mod installation;
 pub mod mail_server;
+pub mod need;
+pub mod process;
 pub mod strace;
+pub mod wait;

@@ -6,7 +6,7 @@ use std::{
     process::{Command, Output},
 };
 
-use crate::support::installation::{Installation, or_skip};
+use super::{installation::Installation, need::or_skip};
 
 /// Is it there, and allowed to trace?
 pub fn is_there() -> bool {

@@ -4,7 +4,10 @@ use std::io::Write;
 
 use serde_json::json;
 
-use crate::support::daemon::{Daemon, Reply, Setup, hooks_file, raw_request, say_no_more, shell};
+use crate::support::{
+    daemon::{Daemon, Setup, hooks_file, shell},
+    http::{Reply, raw_request, say_no_more},
+};
 
 const FAILED: &str =
     "Error occurred while executing the hook's command. Please check your logs for more details.";

@@ -1,34 +1,27 @@
 //! How a command is run: arguments, environment, files, streams, time, and its end.
 
-use std::{
-    fs,
-    io::{Read, Write},
-    os::unix::fs::PermissionsExt,
-};
+use std::{fs, io::Read};
 
 use serde_json::{Value, json};
 
-use crate::support::daemon::{
-    Daemon, Reply, Setup, hooks_file, lives, pid_in, raw_request, read_chunk, read_to, shell, try_read_chunk,
-    wait_for,
+use crate::support::{
+    daemon::{Daemon, Setup, hooks_file, shell},
+    files::{executable, pid_in, temp_dir},
+    http::{Reply, read_chunk, read_to, try_read_chunk},
+    process::{lives, signal_to},
+    wait::{until, wait_until},
 };
 
 fn string(text: &str) -> Value {
     json!({"source": "string", "name": text})
 }
 
-fn executable(dir: &std::path::Path, name: &str, text: &str) {
-    fs::write(dir.join(name), text).unwrap();
-    fs::set_permissions(dir.join(name), fs::Permissions::from_mode(0o755)).unwrap();
-}
-
 #[test]
 fn a_command_gets_its_arguments_variables_and_directory() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = temp_dir();
     let place = dir.path().canonicalize().unwrap();
     executable(
-        &place,
-        "show",
+        &place.join("show"),
         "#!/bin/bash\nprintf '<%s>' \"$@\"; echo; pwd; printf '%s\\n' \"$WHO\" \"$HOOK_a\"; env | grep -a HOOK_b.c\n",
     );
     let daemon = Setup::new(&hooks_file(&[json!({
@@ -67,8 +60,8 @@ fn a_command_leads_a_process_group_of_its_own() {
 
 #[test]
 fn a_command_that_cannot_be_started_is_a_failure_with_a_reason() {
-    let dir = tempfile::tempdir().unwrap();
-    executable(dir.path(), "no-interpreter", "echo hi\n");
+    let dir = temp_dir();
+    executable(&dir.path().join("no-interpreter"), "echo hi\n");
     let plain = dir.path().join("no-interpreter");
     let plain = plain.to_str().unwrap();
     let sync = |id: &str, command: &str, dir: &str, argument: &str| {
@@ -122,10 +115,7 @@ fn a_command_is_over_when_it_exits_and_not_when_its_background_jobs_do() {
     assert!(reply.body.ends_with(b"done\n"));
     let left = pid_in(&daemon.dir().join("pid"));
     assert!(lives(left), "the job it left lives on");
-    let _ = rustix::process::kill_process(
-        rustix::process::Pid::from_raw(left).unwrap(),
-        rustix::process::Signal::KILL,
-    );
+    signal_to("KILL", left);
 }
 
 #[test]
@@ -134,7 +124,7 @@ fn a_job_left_in_the_background_may_write_on() {
     let daemon = Daemon::start(&hooks_file(&[shell("leaving", script, json!({}))]));
     assert_eq!(daemon.get("/hooks/leaving").status, 200);
     fs::write(daemon.dir().join("go"), "").unwrap();
-    wait_for("the job to outlive its writing", || {
+    until("the job to outlive its writing", || {
         fs::read_to_string(daemon.dir().join("proof")).ok().filter(|text| !text.is_empty())
     });
 }
@@ -142,7 +132,7 @@ fn a_job_left_in_the_background_may_write_on() {
 #[test]
 fn values_come_in_files_that_only_the_owner_can_read_and_that_go_afterwards() {
     let script = "cat $HOOK_A; cat $B; stat -c %a $B; echo $B; ls | wc -l";
-    let dir = tempfile::tempdir().unwrap();
+    let dir = temp_dir();
     let daemon = Daemon::start(&hooks_file(&[shell(
         "files",
         script,
@@ -169,7 +159,7 @@ fn values_come_in_files_that_only_the_owner_can_read_and_that_go_afterwards() {
 
 #[test]
 fn files_of_a_failing_command_and_of_one_that_removes_them_itself_go_too() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = temp_dir();
     let daemon = Setup::new(&hooks_file(&[
         shell(
             "failing",
@@ -236,7 +226,7 @@ fn a_timeout_ends_the_whole_group_also_where_term_is_ignored() {
         }
         for file in ["pid", "child"] {
             let pid = pid_in(&daemon.dir().join(file));
-            wait_for(&format!("the end of {file} of {hook}"), || (!lives(pid)).then_some(()));
+            wait_until(&format!("the end of {file} of {hook}"), || !lives(pid));
             fs::remove_file(daemon.dir().join(file)).unwrap();
         }
     }
@@ -251,8 +241,7 @@ fn a_synchronous_command_goes_on_when_its_client_goes() {
         "echo $$ > pid; while ! test -e go; do sleep 0.01; done; echo $$ > done",
         json!({}),
     )]));
-    let mut stream = daemon.connect();
-    stream.write_all(&raw_request("GET", "/hooks/patient", &[], b"")).unwrap();
+    let stream = daemon.ask("/hooks/patient");
     let pid = pid_in(&daemon.dir().join("pid"));
     drop(stream);
     fs::write(daemon.dir().join("go"), "").unwrap();
@@ -266,8 +255,7 @@ fn output_is_streamed_as_it_comes() {
         "echo one; while ! test -e go; do sleep 0.01; done; echo two",
         json!({"stream-command-output": true}),
     )]));
-    let mut stream = daemon.connect();
-    stream.write_all(&raw_request("GET", "/hooks/stream", &[], b"")).unwrap();
+    let mut stream = daemon.ask("/hooks/stream");
     read_to(&mut stream, b"\r\n\r\n").unwrap();
     assert_eq!(read_chunk(&mut stream).unwrap(), b"one\n", "before the command is over");
     fs::write(daemon.dir().join("go"), "").unwrap();
@@ -294,8 +282,7 @@ fn a_streaming_command_that_fails_cuts_its_output_off_or_answers_500() {
         shell("early", "exit 3", json!({"stream-command-output": true})),
         shell("silent", "true", json!({"stream-command-output": true, "success-http-response-code": 201})),
     ]));
-    let mut stream = daemon.connect();
-    stream.write_all(&raw_request("GET", "/hooks/late", &[], b"")).unwrap();
+    let mut stream = daemon.ask("/hooks/late");
     read_to(&mut stream, b"\r\n\r\n").unwrap();
     let mut body = Vec::new();
     let end = loop {
@@ -317,12 +304,11 @@ fn a_streaming_command_ends_with_its_client_even_when_it_is_silent() {
         shell("silent", "echo $$ > pid; sleep 300", json!({"stream-command-output": true})),
     ]));
     for hook in ["talking", "silent"] {
-        let mut stream = daemon.connect();
-        stream.write_all(&raw_request("GET", &format!("/hooks/{hook}"), &[], b"")).unwrap();
+        let stream = daemon.ask(&format!("/hooks/{hook}"));
         let pid = pid_in(&daemon.dir().join("pid"));
         assert!(lives(pid), "{hook}");
         drop(stream);
-        wait_for(&format!("the end of {hook}"), || (!lives(pid)).then_some(()));
+        wait_until(&format!("the end of {hook}"), || !lives(pid));
         fs::remove_file(daemon.dir().join("pid")).unwrap();
     }
     daemon.wait_for_line("error occurred: the client went away: signal: terminated");
@@ -335,14 +321,11 @@ fn a_client_that_reads_slowly_holds_the_command_and_not_the_memory() {
         "head -c 200000000 /dev/zero; echo over > over",
         json!({"stream-command-output": true}),
     )]));
-    let mut stream = daemon.connect();
-    stream.write_all(&raw_request("GET", "/hooks/flood", &[], b"")).unwrap();
+    let mut stream = daemon.ask("/hooks/flood");
     let mut some = vec![0; 100_000];
     stream.read_exact(&mut some).unwrap();
     assert!(!daemon.dir().join("over").exists(), "the pipe is full long before the end");
-    let status = fs::read_to_string(format!("/proc/{}/status", daemon.pid().as_raw_nonzero())).unwrap();
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    let kib: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
+    let kib = daemon.peak_kib();
     assert!(kib < 100_000, "{kib} KiB at the peak");
 }
 
@@ -353,8 +336,7 @@ fn output_is_logged_as_it_comes_if_asked_for() {
         "echo first; while ! test -e go; do sleep 0.01; done; printf last",
         json!({"log-command-output-as-it-comes": true}),
     )]));
-    let mut stream = daemon.connect();
-    stream.write_all(&raw_request("GET", "/hooks/live", &[], b"")).unwrap();
+    let mut stream = daemon.ask("/hooks/live");
     daemon.wait_for_line("command output: first");
     fs::write(daemon.dir().join("go"), "").unwrap();
     assert_eq!(Reply::read(&mut stream, false).text(), "first\nlast");
@@ -366,7 +348,7 @@ fn output_is_logged_as_it_comes_if_asked_for() {
 fn nothing_is_run_from_a_relative_part_of_path() {
     let hook = json!({"id": "a", "execute-command": "here", "include-command-output-in-response": true});
     let setup = Setup::new(&hooks_file(&[hook])).variable("PATH", ".");
-    executable(setup.dir(), "here", "#!/bin/sh\n/bin/echo here\n");
+    executable(&setup.dir().join("here"), "#!/bin/sh\n/bin/echo here\n");
     let daemon = setup.start();
     assert_eq!(daemon.get("/hooks/a").status, 500);
     daemon

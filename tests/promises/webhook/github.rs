@@ -1,99 +1,10 @@
 //! What GitHub sends, posted as GitHub posts it to the shipped hook: what is queued, and what GitHub is told.
 
-use std::{env, fs, path::Path};
+use std::fs;
 
-use hmac::{Hmac, KeyInit, Mac};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
-use sha2::Sha256;
 
-use crate::support::{
-    daemon::{Daemon, Reply, Setup},
-    installation::Installation,
-};
-
-pub(crate) const SECRET: &str = "It's a \"Secret\" to Everybody";
-
-/// The daemon with the shipped hooks file, and the queue behind it.
-pub(crate) struct Intake {
-    pub(crate) ci: Installation,
-    pub(crate) daemon: Daemon,
-}
-
-/// How the body is sent: the two that GitHub offers.
-#[derive(Clone, Copy)]
-enum ContentType {
-    Json,
-    Form,
-}
-
-impl Intake {
-    pub(crate) fn new() -> Self {
-        Self::with(&[])
-    }
-
-    fn with(variables: &[(&str, &str)]) -> Self {
-        let ci = Installation::new();
-        let hooks = Path::new(env!("CARGO_MANIFEST_DIR")).join("hooks.json");
-        let programs = Path::new(env!("CARGO_BIN_EXE_queue_build")).parent().unwrap();
-        let path = format!("{}:{}", programs.display(), env::var("PATH").unwrap());
-        let mut setup = Setup::new(&fs::read_to_string(hooks).unwrap())
-            .flags(&["-urlprefix", "webhook", "-template"])
-            .variable("PATH", &path)
-            .variable("AMP_CI_HOME", ci.home().to_str().unwrap())
-            .variable("SECRET", SECRET)
-            .variable("SECRET_OLD", "");
-        for (name, value) in variables {
-            setup = setup.variable(name, value);
-        }
-        Self { ci, daemon: setup.start() }
-    }
-
-    pub(crate) fn deliver(&self, event: &str, payload: &str) -> Reply {
-        self.deliver_as(ContentType::Json, event, payload, SECRET)
-    }
-
-    fn deliver_as(&self, content_type: ContentType, event: &str, payload: &str, secret: &str) -> Reply {
-        let (content_type, body) = match content_type {
-            ContentType::Json => ("application/json", payload.to_string()),
-            ContentType::Form => (
-                "application/x-www-form-urlencoded",
-                format!("payload={}", utf8_percent_encode(payload, NON_ALPHANUMERIC)),
-            ),
-        };
-        self.post(event, content_type, &body, Some(&signature(secret, &body)))
-    }
-
-    fn post(&self, event: &str, content_type: &str, body: &str, signature: Option<&str>) -> Reply {
-        let mut headers = vec![
-            ("User-Agent", "GitHub-Hookshot/044aadd"),
-            ("Accept", "*/*"),
-            ("Content-Type", content_type),
-            ("X-GitHub-Delivery", "72d3162e-cc78-11e3-81ab-4c9367dc0958"),
-            ("X-GitHub-Event", event),
-        ];
-        headers.extend(signature.map(|signature| ("X-Hub-Signature-256", signature)));
-        self.daemon.request("POST", "/webhook/amp_main", &headers, body.as_bytes())
-    }
-
-    /// The requests in the queue, in its order.
-    fn queued(&self) -> Vec<Value> {
-        let entries = self.ci.entries();
-        let read = |name: String| fs::read(self.ci.path("queue").join(name)).unwrap();
-        entries.into_iter().map(|name| serde_json::from_slice(&read(name)).unwrap()).collect()
-    }
-}
-
-pub(crate) fn signature(secret: &str, body: &str) -> String {
-    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap();
-    mac.update(body.as_bytes());
-    format!("sha256={}", hex::encode(mac.finalize().into_bytes()))
-}
-
-pub(crate) fn fixture(name: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/github").join(name);
-    fs::read_to_string(path).unwrap()
-}
+use crate::support::github::{ContentType, Intake, SECRET, fixture, signature};
 
 #[test]
 fn each_push_is_on_the_disk_when_github_is_told_so_with_either_content_type() {

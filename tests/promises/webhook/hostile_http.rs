@@ -1,7 +1,6 @@
 //! HTTP as nobody should speak it: bounded memory and time, and others are served meanwhile.
 
 use std::{
-    fs,
     io::{Read, Write},
     net::TcpStream,
     time::{Duration, Instant},
@@ -9,7 +8,11 @@ use std::{
 
 use serde_json::json;
 
-use crate::support::daemon::{DEADLINE, Daemon, Setup, hooks_file, raw_request, shell, wait_for};
+use crate::support::{
+    daemon::{Daemon, Setup, hooks_file, shell},
+    http::raw_request,
+    wait::{DEADLINE, wait_until},
+};
 
 /// What the daemon may take at most, in kibibytes, with what these tests ask of it.
 const MEMORY: u64 = 256 << 10;
@@ -20,12 +23,6 @@ fn hooks() -> String {
         shell("echo", "echo served", json!({})),
         shell("rule", "echo fired", json!({"trigger-rule": rule})),
     ])
-}
-
-fn peak_memory(daemon: &Daemon) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{}/status", daemon.pid().as_raw_nonzero())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
 fn assert_serves(daemon: &Daemon, what: &str) {
@@ -87,7 +84,7 @@ fn a_body_that_never_ends_is_cut_off_and_others_are_served_meanwhile() {
     }
     assert!(sent >= 25 << 20, "{sent}");
     assert_serves(&daemon, "afterwards");
-    assert!(peak_memory(&daemon) < MEMORY, "{} kB", peak_memory(&daemon));
+    assert!(daemon.peak_kib() < MEMORY, "{} KiB", daemon.peak_kib());
 }
 
 #[test]
@@ -113,7 +110,7 @@ fn a_document_that_is_nested_without_end_or_very_wide_is_no_danger() {
         assert!(!reply.text().contains("fired"), "{content_type}");
         assert_serves(&daemon, content_type);
     }
-    assert!(peak_memory(&daemon) < 4 * MEMORY, "{} kB", peak_memory(&daemon));
+    assert!(daemon.peak_kib() < 4 * MEMORY, "{} KiB", daemon.peak_kib());
 }
 
 #[test]
@@ -126,10 +123,10 @@ fn a_thousand_idle_connections_and_slow_senders_take_little_and_hold_up_nobody()
         let part = [0, 1, head.len() / 2, head.len() - 5][number % 4];
         let _ = stream.write_all(&head[..part]);
     }
-    wait_for("it serves", || (daemon.get("/hooks/echo").text() == "served\n").then_some(()));
+    wait_until("it serves", || daemon.get("/hooks/echo").text() == "served\n");
     for stream in open.iter_mut().step_by(50) {
         let _ = stream.write_all(b"x");
         assert_serves(&daemon, "between two bytes of slow ones");
     }
-    assert!(peak_memory(&daemon) < MEMORY / 2, "{} kB", peak_memory(&daemon));
+    assert!(daemon.peak_kib() < MEMORY / 2, "{} KiB", daemon.peak_kib());
 }

@@ -1,16 +1,16 @@
 //! What is bounded: sizes, times, commands and connections; and that others are served meanwhile.
 
-use std::{
-    fs,
-    io::{Read, Write},
-    net::TcpStream,
-    time::Duration,
-};
+use std::{fs, io::Write, net::TcpStream, time::Duration};
 
 use rustix::process::Signal;
 use serde_json::json;
 
-use crate::support::daemon::{Daemon, Reply, Setup, hooks_file, raw_request, shell, wait_for};
+use crate::support::{
+    daemon::{Daemon, Setup, WEBHOOKD, hooks_file, shell},
+    files::executable,
+    http::{Reply, assert_closed},
+    wait::wait_until,
+};
 
 fn sized() -> String {
     hooks_file(&[shell("size", "wc -c", json!({"pass-stdin-to-command": true}))])
@@ -54,8 +54,7 @@ fn a_head_that_does_not_come_closes_the_connection() {
     for begun in [&b""[..], b"GET /hooks/size HTTP/1.1\r\nHost:"] {
         let mut stream = daemon.connect();
         stream.write_all(begun).unwrap();
-        let mut rest = Vec::new();
-        let _ = stream.read_to_end(&mut rest);
+        assert_closed(&mut stream);
     }
 }
 
@@ -76,23 +75,15 @@ fn running(daemon: &Daemon) -> usize {
     fs::read_to_string(daemon.dir().join("running")).map_or(0, |text| text.lines().count())
 }
 
-fn ask(daemon: &Daemon) -> TcpStream {
-    let mut stream = daemon.connect();
-    stream.write_all(&raw_request("GET", "/hooks/wait", &[], b"")).unwrap();
-    stream
-}
-
 #[test]
 fn past_its_bound_a_hook_lets_some_wait_and_sends_the_rest_away() {
     let daemon =
         Setup::new(&waiting(json!({"max-concurrency": 2, "max-waiting": 1, "busy-http-response-code": 429})))
             .start();
-    let first = [ask(&daemon), ask(&daemon)];
-    wait_for("two to run", || (running(&daemon) == 2).then_some(()));
-    let third = ask(&daemon);
-    wait_for("the third to wait", || {
-        (daemon.log().matches("wait hook triggered successfully").count() == 3).then_some(())
-    });
+    let first = [daemon.ask("/hooks/wait"), daemon.ask("/hooks/wait")];
+    wait_until("two to run", || running(&daemon) == 2);
+    let third = daemon.ask("/hooks/wait");
+    wait_until("the third to wait", || daemon.log().matches("wait hook triggered successfully").count() == 3);
     let fourth = daemon.get("/hooks/wait");
     assert_eq!(fourth.status, 429);
     assert!(fourth.header("Retry-After").is_some());
@@ -109,8 +100,8 @@ fn past_its_bound_a_hook_lets_some_wait_and_sends_the_rest_away() {
 fn all_hooks_together_have_a_bound_too() {
     let daemon =
         Setup::new(&waiting(json!({}))).flags(&["-max-concurrency", "1", "-max-waiting", "0"]).start();
-    let mut first = ask(&daemon);
-    wait_for("one to run", || (running(&daemon) == 1).then_some(()));
+    let mut first = daemon.ask("/hooks/wait");
+    wait_until("one to run", || running(&daemon) == 1);
     let busy = daemon.get("/hooks/other");
     assert_eq!((busy.status, busy.header("Retry-After").is_some()), (503, true));
     fs::write(daemon.dir().join("go"), "").unwrap();
@@ -131,9 +122,7 @@ fn no_burst_starts_more_commands_at_a_time_than_allowed() {
     for _ in 0..40 {
         assert_eq!(daemon.get("/hooks/burst").status, 200);
     }
-    wait_for("all to be over", || {
-        (daemon.log().matches("finished handling burst").count() == 40).then_some(())
-    });
+    wait_until("all to be over", || daemon.log().matches("finished handling burst").count() == 40);
     assert!(!daemon.dir().join("at-once.3").exists());
     assert!(daemon.dir().join("at-once.2").exists(), "and it does use what is allowed");
 }
@@ -141,11 +130,11 @@ fn no_burst_starts_more_commands_at_a_time_than_allowed() {
 #[test]
 fn a_reload_does_not_forget_who_runs() {
     let daemon = Setup::new(&waiting(json!({"max-concurrency": 1}))).start();
-    let mut first = ask(&daemon);
-    wait_for("one to run", || (running(&daemon) == 1).then_some(()));
+    let mut first = daemon.ask("/hooks/wait");
+    wait_until("one to run", || running(&daemon) == 1);
     daemon.signal(rustix::process::Signal::HUP);
-    wait_for("the reload", || (daemon.log().matches("found 2 hook(s)").count() == 2).then_some(()));
-    wait_for("the new hooks", || (daemon.log().matches("loaded: other").count() == 2).then_some(()));
+    wait_until("the reload", || daemon.log().matches("found 2 hook(s)").count() == 2);
+    wait_until("the new hooks", || daemon.log().matches("loaded: other").count() == 2);
     assert!(daemon.get("/hooks/wait").status >= 429);
     fs::write(daemon.dir().join("go"), "").unwrap();
     assert_eq!(Reply::read(&mut first, false).text(), "done\n");
@@ -170,10 +159,9 @@ fn a_large_payload_that_is_made_ready_for_its_command_holds_up_nobody() {
 
 /// A daemon with few seats, for it has few descriptors.
 fn with_few_seats(setup: Setup) -> Daemon {
-    let script = format!("#!/bin/sh\nulimit -n 256\nexec {} \"$@\"\n", crate::support::daemon::WEBHOOKD);
+    let script = format!("#!/bin/sh\nulimit -n 256\nexec {WEBHOOKD} \"$@\"\n");
     let wrapper = setup.dir().join("few");
-    fs::write(&wrapper, script).unwrap();
-    fs::set_permissions(&wrapper, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    executable(&wrapper, &script);
     setup.program(wrapper).start()
 }
 
@@ -185,8 +173,7 @@ fn a_stream_of_output_keeps_its_seat_however_many_others_come() {
         script,
         json!({"stream-command-output": true}),
     )])));
-    let mut stream = daemon.connect();
-    stream.write_all(&raw_request("GET", "/hooks/stream", &[], b"")).unwrap();
+    let mut stream = daemon.ask("/hooks/stream");
     let answer = std::thread::spawn(move || Reply::read(&mut stream, false));
     daemon.wait_for_line("executing");
     let crowd: Vec<TcpStream> = (0..1000).map(|_| daemon.connect()).collect();
@@ -232,21 +219,13 @@ fn a_flood_of_output_is_cut_and_the_daemon_stays_small() {
     ]));
     assert_eq!(daemon.get("/hooks/flood").status, 200);
     assert_eq!(daemon.get("/hooks/other").text(), "other\n");
-    wait_for("its end", || {
-        fs::read(daemon.dir().join("stderr")).ok().filter(|log| {
-            let tail = &log[log.len().saturating_sub(200)..];
-            String::from_utf8_lossy(tail).contains("finished handling flood")
-        })
+    wait_until("its end", || {
+        let log = fs::read(daemon.dir().join("stderr")).unwrap();
+        let tail = &log[log.len().saturating_sub(200)..];
+        String::from_utf8_lossy(tail).contains("finished handling flood")
     });
-    let kib = peak_kib(&daemon);
+    let kib = daemon.peak_kib();
     assert!(kib < 700_000, "{kib} KiB at the peak");
-}
-
-/// The most memory that the daemon ever had.
-fn peak_kib(daemon: &Daemon) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{}/status", daemon.pid())).unwrap();
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    peak.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
 #[test]
@@ -260,10 +239,8 @@ fn a_request_that_waits_for_its_command_keeps_no_parsed_payload() {
     for _ in 0..24 {
         assert_eq!(daemon.post("/hooks/a", &payload).status, 200);
     }
-    wait_for("all to be handed over", || {
-        (daemon.log().matches("triggered successfully").count() == 24).then_some(())
-    });
-    let kib = peak_kib(&daemon);
+    wait_until("all to be handed over", || daemon.log().matches("triggered successfully").count() == 24);
+    let kib = daemon.peak_kib();
     assert!(kib < 90_000, "{kib} KiB at the peak: a payload of 1.3 MB is parsed into three times that");
     daemon.signal(Signal::TERM);
     assert_eq!(daemon.wait().code(), Some(0));

@@ -2,7 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::support::daemon::{Daemon, Setup, hooks_file, shell, wait_for};
+use crate::support::{
+    daemon::{Daemon, Setup, hooks_file, shell},
+    wait::until,
+};
 
 /// The lines of one request, without prefix, time and id.
 fn lines_of(daemon: &Daemon, after: &str) -> Vec<String> {
@@ -12,9 +15,7 @@ fn lines_of(daemon: &Daemon, after: &str) -> Vec<String> {
         let start = log[..start].rfind('\n').map_or(0, |end| end + 1);
         log[start..].lines().map(strip).collect()
     };
-    wait_for("the access line", || {
-        Some(lines()).filter(|lines| lines.iter().any(|line| line.contains(" | ")))
-    })
+    until("the access line", || Some(lines()).filter(|lines| lines.iter().any(|line| line.contains(" | "))))
 }
 
 /// `[webhook] 2026/11/22 11:14:05 [3f3e5e] text` as `text`.

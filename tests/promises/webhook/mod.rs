@@ -3,7 +3,7 @@
 mod answers;
 mod command;
 mod flags;
-pub mod github;
+mod github;
 mod hostile_http;
 mod limits;
 mod log;

@@ -5,7 +5,10 @@ use std::{fs, os::unix::fs::symlink, path::Path};
 use rustix::process::Signal;
 use serde_json::json;
 
-use crate::support::daemon::{Daemon, Setup, hooks_file, wait_for};
+use crate::support::{
+    daemon::{Daemon, Setup, hooks_file},
+    wait::{until, wait_until},
+};
 
 fn saying(text: &str) -> String {
     hooks_file(&[json!({"id": "a", "execute-command": "/bin/true", "response-message": text})])
@@ -16,9 +19,7 @@ fn watching() -> Setup {
 }
 
 fn wait_for_answer(daemon: &Daemon, expected: &str) {
-    wait_for(&format!("{expected:?} in the answer"), || {
-        (daemon.get("/hooks/a").text() == expected).then_some(())
-    });
+    wait_until(&format!("{expected:?} in the answer"), || daemon.get("/hooks/a").text() == expected);
 }
 
 fn hooks(daemon: &Daemon) -> std::path::PathBuf {
@@ -181,13 +182,13 @@ fn without_its_last_hook_a_daemon_that_is_not_told_otherwise_ends_with_1() {
     let pid = setup.dir().join("pid");
     std::thread::scope(|scope| {
         let ended = scope.spawn(|| setup.run());
-        wait_for("the daemon's start", || pid.exists().then_some(()));
+        wait_until("the daemon's start", || pid.exists());
         // It is quiet: that it looks at the file can be told by what it watches.
-        let number = wait_for("its number", || fs::read_to_string(&pid).ok().filter(|text| !text.is_empty()));
-        wait_for("its watches", || {
-            let fds = fs::read_dir(format!("/proc/{number}/fdinfo")).ok()?;
+        let number = until("its number", || fs::read_to_string(&pid).ok().filter(|text| !text.is_empty()));
+        wait_until("its watches", || {
+            let fds = fs::read_dir(format!("/proc/{number}/fdinfo")).into_iter().flatten();
             let infos = fds.flatten().filter_map(|fd| fs::read_to_string(fd.path()).ok());
-            infos.into_iter().any(|info| info.contains("inotify wd:")).then_some(())
+            infos.into_iter().any(|info| info.contains("inotify wd:"))
         });
         fs::remove_file(&path).unwrap();
         let output = ended.join().unwrap();

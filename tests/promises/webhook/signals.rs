@@ -1,11 +1,6 @@
 //! Stopping, and what signals do besides.
 
-use std::{
-    fs,
-    io::{Read, Write},
-    os::unix::fs::OpenOptionsExt,
-    time::Instant,
-};
+use std::{fs, io::Write, os::unix::fs::OpenOptionsExt};
 
 use rustix::{
     fs::{CWD, FileType, Mode, OFlags, mknodat},
@@ -13,7 +8,13 @@ use rustix::{
 };
 use serde_json::json;
 
-use crate::support::daemon::{Daemon, Reply, Setup, hooks_file, lives, pid_in, raw_request, shell, wait_for};
+use crate::support::{
+    daemon::{Daemon, Setup, hooks_file, shell},
+    files::{pid_in, temp_dir},
+    http::{Reply, assert_closed},
+    process::lives,
+    wait::{until, wait_until},
+};
 
 #[test]
 fn an_idle_daemon_stops_at_once_with_0() {
@@ -23,8 +24,7 @@ fn an_idle_daemon_stops_at_once_with_0() {
     ] {
         let mut daemon = Daemon::start(&hooks_file(&[shell("a", "echo a", json!({}))]));
         let idle = daemon.connect();
-        let mut kept_alive = daemon.connect();
-        kept_alive.write_all(&raw_request("GET", "/hooks/a", &[], b"")).unwrap();
+        let mut kept_alive = daemon.ask("/hooks/a");
         assert_eq!(Reply::read(&mut kept_alive, false).text(), "a\n");
         daemon.signal(signal);
         assert_eq!(daemon.wait().code(), Some(0));
@@ -42,7 +42,7 @@ fn a_daemon_that_is_still_starting_ends_with_0_too() {
     // A writer can be had without waiting once the daemon reads; it then waits for what the pid file says.
     let mut writer = fs::OpenOptions::new();
     let writer = writer.write(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed());
-    let writer = wait_for("the daemon to look at its pid file", || writer.open(&pid_file).ok());
+    let writer = until("the daemon to look at its pid file", || writer.open(&pid_file).ok());
     daemon.signal(Signal::TERM);
     fs::remove_file(&pid_file).unwrap();
     drop(writer);
@@ -54,13 +54,10 @@ fn a_daemon_that_is_still_starting_ends_with_0_too() {
 fn a_running_command_may_finish_and_its_client_gets_the_answer_but_nobody_new_comes_in() {
     let script = "echo $$ > pid; while ! test -e go; do sleep 0.01; done; echo done";
     let mut daemon = Daemon::start(&hooks_file(&[shell("a", script, json!({}))]));
-    let mut stream = daemon.connect();
-    stream.write_all(&raw_request("GET", "/hooks/a", &[], b"")).unwrap();
+    let mut stream = daemon.ask("/hooks/a");
     pid_in(&daemon.dir().join("pid"));
     daemon.signal(Signal::TERM);
-    wait_for("the port to be closed", || {
-        std::net::TcpStream::connect(&daemon.address).is_err().then_some(())
-    });
+    wait_until("the port to be closed", || std::net::TcpStream::connect(&daemon.address).is_err());
     assert!(daemon.is_running());
     fs::write(daemon.dir().join("go"), "").unwrap();
     assert_eq!(Reply::read(&mut stream, false).text(), "done\n");
@@ -85,7 +82,7 @@ fn commands_in_the_background_are_waited_for_too() {
 fn after_the_grace_period_the_whole_tree_is_ended_and_its_files_are_gone() {
     let script = "trap '' TERM; sleep 300 & echo $! > child; setsid sleep 300 & echo $! > other; echo $F > file; echo $$ > pid; \
                   while :; do sleep 1; done";
-    let dir = tempfile::tempdir().unwrap();
+    let dir = temp_dir();
     let hook = shell(
         "a",
         script,
@@ -104,7 +101,7 @@ fn after_the_grace_period_the_whole_tree_is_ended_and_its_files_are_gone() {
     daemon.signal(Signal::TERM);
     assert_eq!(daemon.wait().code(), Some(0));
     for pid in pids {
-        wait_for("the end of the tree", || (!lives(pid)).then_some(()));
+        wait_until("the end of the tree", || !lives(pid));
     }
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
 }
@@ -114,8 +111,7 @@ fn who_has_not_said_all_is_not_waited_for_after_the_grace_period() {
     let script = "trap '' TERM; echo $$ > pid; while :; do sleep 1; done";
     let mut daemon =
         Setup::new(&hooks_file(&[shell("a", script, json!({}))])).flags(&["-grace-period", "200ms"]).start();
-    let mut stream = daemon.connect();
-    stream.write_all(&raw_request("GET", "/hooks/a", &[], b"")).unwrap();
+    let mut stream = daemon.ask("/hooks/a");
     let command = pid_in(&daemon.dir().join("pid"));
     let begun =
         ["GET /hoo", "POST /hooks/a HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nabc"].map(|part| {
@@ -126,7 +122,7 @@ fn who_has_not_said_all_is_not_waited_for_after_the_grace_period() {
     daemon.wait_for_line("incoming HTTP POST");
     daemon.signal(Signal::TERM);
     for mut stream in begun {
-        assert_eq!(stream.read_to_end(&mut Vec::new()).unwrap_or_default(), 0);
+        assert_closed(&mut stream);
     }
     assert!(lives(command), "it has time between the two signals, and the others were let go before");
     assert_eq!(Reply::read(&mut stream, false).status, 500);
@@ -135,7 +131,7 @@ fn who_has_not_said_all_is_not_waited_for_after_the_grace_period() {
 
 #[test]
 fn who_does_not_take_its_stream_keeps_no_file_of_its_command_from_being_removed() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = temp_dir();
     let hook = shell(
         "a",
         "echo $$ > pid; exec yes",
@@ -148,8 +144,7 @@ fn who_does_not_take_its_stream_keeps_no_file_of_its_command_from_being_removed(
         .flags(&["-grace-period", "200ms"])
         .variable("TMPDIR", dir.path().to_str().unwrap())
         .start();
-    let mut stream = daemon.connect();
-    stream.write_all(&raw_request("GET", "/hooks/a", &[], b"")).unwrap();
+    let _stream = daemon.ask("/hooks/a");
     let command = pid_in(&daemon.dir().join("pid"));
     daemon.signal(Signal::TERM);
     assert_eq!(daemon.wait().code(), Some(0));
@@ -163,13 +158,10 @@ fn who_waits_for_a_turn_when_the_daemon_stops_is_not_run_after_the_grace_period(
     let mut daemon = Setup::new(&hooks_file(&[hook])).flags(&["-grace-period", "200ms"]).start();
     let mut streams = Vec::new();
     for _ in 0..3 {
-        let mut stream = daemon.connect();
-        stream.write_all(&raw_request("GET", "/hooks/a", &[], b"")).unwrap();
+        let stream = daemon.ask("/hooks/a");
         streams.push(stream);
     }
-    wait_for("all to be taken", || {
-        (daemon.log().matches("triggered successfully").count() == 3).then_some(())
-    });
+    wait_until("all to be taken", || daemon.log().matches("triggered successfully").count() == 3);
     pid_in(&daemon.dir().join("ran"));
     daemon.signal(Signal::TERM);
     for mut stream in streams {
@@ -184,18 +176,13 @@ fn a_second_signal_ends_the_grace_period() {
     let mut daemon = Setup::new(&hooks_file(&[shell("a", "echo $$ > pid; sleep 300", json!({}))]))
         .flags(&["-grace-period", "1h"])
         .start();
-    let mut stream = daemon.connect();
-    stream.write_all(&raw_request("GET", "/hooks/a", &[], b"")).unwrap();
+    let _stream = daemon.ask("/hooks/a");
     let pid = pid_in(&daemon.dir().join("pid"));
     daemon.signal(Signal::TERM);
     daemon.wait_for_line("caught terminated signal");
-    wait_for("the port to be closed", || {
-        std::net::TcpStream::connect(&daemon.address).is_err().then_some(())
-    });
-    let asked = Instant::now();
+    wait_until("the port to be closed", || std::net::TcpStream::connect(&daemon.address).is_err());
     daemon.signal(Signal::INT);
     assert_eq!(daemon.wait().code(), Some(0));
-    assert!(asked.elapsed() < crate::support::daemon::DEADLINE);
     assert!(!lives(pid));
 }
 
@@ -209,11 +196,9 @@ fn hup_opens_the_log_file_anew() {
     let old = log.with_extension("old");
     fs::rename(&log, &old).unwrap();
     daemon.signal(Signal::HUP);
-    wait_for("a new log", || {
-        fs::read_to_string(&log).ok().filter(|text| text.contains("attempting to reload"))
-    });
+    until("a new log", || fs::read_to_string(&log).ok().filter(|text| text.contains("attempting to reload")));
     assert_eq!(daemon.get("/hooks/a").text(), "a\n");
-    wait_for("the request in it", || {
+    until("the request in it", || {
         fs::read_to_string(&log).ok().filter(|text| text.contains("finished handling a"))
     });
     let old = fs::read_to_string(old).unwrap();

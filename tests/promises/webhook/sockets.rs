@@ -16,7 +16,12 @@ use std::{
 use rustix::process::Signal;
 use serde_json::json;
 
-use crate::support::daemon::{Reply, Setup, WEBHOOKD, hooks_file, pid_in, raw_request, shell, wait_for};
+use crate::support::{
+    daemon::{Setup, WEBHOOKD, hooks_file, shell},
+    files::{pid_in, temp_dir},
+    http::{Reply, raw_request},
+    wait::{until, wait_until},
+};
 
 fn who() -> String {
     let argument = json!([{"source": "request", "name": "remote-addr"}]);
@@ -46,7 +51,7 @@ fn it_is_noticed_when_the_other_machine_is_gone() {
     let daemon = Setup::new(&who()).start();
     let _client = daemon.connect();
     let port: u16 = daemon.address.rsplit(':').next().unwrap().parse().unwrap();
-    let timer = wait_for("the connection's row in the kernel's table", || {
+    let timer = until("the connection's row in the kernel's table", || {
         let table = fs::read_to_string("/proc/net/tcp").unwrap();
         table.lines().find_map(|line| {
             let fields: Vec<&str> = line.split_whitespace().collect();
@@ -111,7 +116,7 @@ fn a_daemon_that_finishes_its_commands_leaves_its_successor_the_path() {
     running.write_all(&raw_request("GET", "/hooks/a", &[], b"")).unwrap();
     pid_in(&first.dir().join("pid"));
     first.signal(Signal::TERM);
-    wait_for("the socket to be closed", || UnixStream::connect(&path).is_err().then_some(()));
+    wait_until("the socket to be closed", || UnixStream::connect(&path).is_err());
     let _second = Setup::new(&who()).flags(&["-socket", path.to_str().unwrap()]).start_on_socket();
     fs::write(first.dir().join("go"), "").unwrap();
     assert_eq!(Reply::read(&mut running, false).text(), "done\n");
@@ -158,7 +163,7 @@ fn activated(dir: &Path, passed: Vec<OwnedFd>) -> (std::process::Child, std::pat
 }
 
 fn serving(log: &Path) -> String {
-    wait_for("the daemon to serve", || {
+    until("the daemon to serve", || {
         let text = fs::read_to_string(log).unwrap();
         text.lines().find(|line| line.contains("serving hooks on")).map(str::to_owned)
     })
@@ -166,7 +171,7 @@ fn serving(log: &Path) -> String {
 
 #[test]
 fn a_socket_from_systemd_is_served_and_its_variables_go_no_further() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = temp_dir();
     let hook = shell("env", "env | grep LISTEN_; echo end", json!({}));
     fs::write(dir.path().join("hooks.json"), hooks_file(&[hook])).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -182,7 +187,7 @@ fn a_socket_from_systemd_is_served_and_its_variables_go_no_further() {
 
 #[test]
 fn a_unix_socket_from_systemd_is_served_and_stays() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = temp_dir();
     fs::write(dir.path().join("hooks.json"), who()).unwrap();
     let path = dir.path().join("sock");
     let (mut child, log) = activated(dir.path(), vec![UnixListener::bind(&path).unwrap().into()]);
@@ -206,7 +211,7 @@ fn what_is_no_listening_socket_or_too_many_of_them_is_a_clear_error() {
         (vec![connected], "does not listen"),
         (vec![listener(), listener()], "2 sockets"),
     ] {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = temp_dir();
         fs::write(dir.path().join("hooks.json"), who()).unwrap();
         let (mut child, log) = activated(dir.path(), passed);
         assert_eq!(child.wait().unwrap().code(), Some(1), "{why}");

@@ -13,7 +13,8 @@ use std::{
 
 use crate::support::{
     checkout::Checkout,
-    installation::{until, wait_until},
+    files::temp_dir,
+    wait::{until, wait_until},
 };
 
 /// A process that has nothing to do with any of this.
@@ -220,7 +221,7 @@ fn environment_sh_beats_the_environment_and_reaches_the_daemon() {
 #[test]
 fn the_home_may_lie_elsewhere_and_the_scripts_be_called_through_a_link() {
     let checkout = Checkout::new();
-    let home = tempfile::tempdir().unwrap();
+    let home = temp_dir();
     fs::copy(checkout.file("hooks.json"), home.path().join("hooks.json")).unwrap();
     fs::create_dir(home.path().join("links")).unwrap();
     let link = home.path().join("links/start");
@@ -260,7 +261,7 @@ fn a_program_that_is_missing_is_compiled_first() {
     let checkout = Checkout::new();
     fs::remove_file(checkout.file("bin/webhookd")).unwrap();
     // Compiling takes minutes: what stands in for cargo leaves what cargo would leave.
-    let tools = tempfile::tempdir().unwrap();
+    let tools = temp_dir();
     let cargo = format!(
         "#!/bin/bash\nset -e\necho \"$*\" >cargo.arguments\nmkdir -p target/release\nln -s {} {} target/release\n",
         env!("CARGO_BIN_EXE_webhookd"),

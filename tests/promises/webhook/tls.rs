@@ -17,7 +17,11 @@ use rustls::{
 };
 use serde_json::json;
 
-use crate::support::daemon::{Daemon, Reply, Setup, hooks_file, raw_request, shell, wait_for};
+use crate::support::{
+    daemon::{Daemon, Setup, hooks_file, shell},
+    http::{Reply, assert_closed, raw_request},
+    wait::until,
+};
 
 /// A fresh certificate for localhost as `cert.pem` and `key.pem` in `dir`.
 fn certify(dir: &Path) {
@@ -85,8 +89,7 @@ fn the_oldest_version_can_be_raised_and_the_suites_narrowed() {
 #[test]
 fn plain_http_is_told_that_this_is_https() {
     let daemon = setup().start();
-    let mut stream = daemon.connect();
-    stream.write_all(&raw_request("GET", "/hooks/a", &[], b"")).unwrap();
+    let mut stream = daemon.ask("/hooks/a");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.0 400"), "{answer}");
@@ -102,7 +105,7 @@ fn hup_takes_a_new_certificate_and_open_connections_stay() {
     certify(daemon.dir());
     assert!(shake_hands(&daemon, &[&TLS13]).is_err(), "the old one is still served");
     daemon.signal(Signal::HUP);
-    wait_for("the new certificate", || shake_hands(&daemon, &[&TLS13]).ok());
+    until("the new certificate", || shake_hands(&daemon, &[&TLS13]).ok());
     assert_eq!(ask(&mut old), "secret\n");
 }
 
@@ -121,7 +124,5 @@ fn a_certificate_that_is_no_good_leaves_the_old_one_in_place() {
 fn a_client_that_never_shakes_hands_is_let_go() {
     let daemon = setup().flags(&["-header-timeout", "200ms"]).start();
     let mut stream = daemon.connect();
-    let mut rest = Vec::new();
-    let _ = stream.read_to_end(&mut rest);
-    assert!(rest.is_empty());
+    assert_closed(&mut stream);
 }

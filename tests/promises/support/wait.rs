@@ -1,0 +1,28 @@
+//! Waiting for a condition: nowhere else does a test wait, but by the clock of what it tests.
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+/// How long a condition may take before the test is given up: only a hang takes so long.
+pub const DEADLINE: Duration = Duration::from_secs(240);
+
+/// Waits until `look` finds something.
+pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let begun = Instant::now();
+    let mut pause = Duration::from_micros(200);
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(begun.elapsed() < DEADLINE, "waited in vain: {what}");
+        thread::sleep(pause);
+        pause = (2 * pause).min(Duration::from_millis(10));
+    }
+}
+
+/// Waits until `condition` holds.
+pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+    until(what, || condition().then_some(()));
+}
