@@ -5,7 +5,7 @@
 
 use std::{path::Path, sync::LazyLock, time::SystemTime};
 
-use amp_ci::webhook::hooks::{self, Hook, Outcome, Request};
+use amp_ci::webhook::hooks::{self, Delivery, Hook, Inputs, Outcome, Request, decide};
 use hmac::{Hmac, KeyInit, Mac};
 use libfuzzer_sys::fuzz_target;
 use sha2::Sha256;
@@ -33,12 +33,16 @@ fuzz_target!(|data: &[u8]| {
         let headers =
             [("Content-Type", content_type), ("X-Github-Event", "push"), ("X-Hub-Signature-256", &signature)];
         let headers = headers.map(|(name, value)| (name.to_string(), value.as_bytes().to_vec())).to_vec();
-        let query = head.to_string();
-        let request =
-            Request::new(hook, "POST".to_string(), "127.0.0.1:1".to_string(), headers, query, body.to_vec());
-        let decision = hook.decide(&request, SystemTime::UNIX_EPOCH);
-        if decision.outcome == Outcome::Fires {
-            let inputs = hook.inputs(&request);
+        let request = Request {
+            method: "POST".to_string(),
+            remote_addr: "127.0.0.1:1".to_string(),
+            headers,
+            raw_query: head.to_string(),
+            body: body.to_vec(),
+        };
+        let delivery = Delivery::new(hook, request);
+        if decide(&delivery, SystemTime::UNIX_EPOCH).outcome == Outcome::Fires {
+            let inputs = Inputs::of(delivery);
             if number == 0 {
                 assert_eq!(
                     signature.trim_start_matches("sha256="),

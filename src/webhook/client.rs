@@ -7,13 +7,13 @@ use ipnet::IpNet;
 
 /// The other end of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Peer {
+pub enum Client {
     Tcp(SocketAddr),
     Unix,
 }
 
 /// As it is logged and as rules see it. A client behind a proxy has port 0: its own is not known.
-impl fmt::Display for Peer {
+impl fmt::Display for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             // An IPv4 client of the socket for both families is shown as what it is.
@@ -57,23 +57,23 @@ impl TrustedProxies {
         self.networks.iter().any(|network| network.contains(&ip))
     }
 
-    /// The client behind `peer`: from the right, the first in `X-Forwarded-For` that is no trusted proxy. What
+    /// The client behind `direct`: from the right, the first in `X-Forwarded-For` that is no trusted proxy. What
     /// stands left of it is the client's own word and counts for nothing.
-    pub fn client(&self, peer: Peer, headers: &HeaderMap) -> Peer {
-        let trusted = match peer {
-            Peer::Tcp(address) => self.trusts(address.ip().to_canonical()),
-            Peer::Unix => self.unix,
+    pub fn client_behind(&self, direct: Client, headers: &HeaderMap) -> Client {
+        let trusted = match direct {
+            Client::Tcp(address) => self.trusts(address.ip().to_canonical()),
+            Client::Unix => self.unix,
         };
         if !trusted {
-            return peer;
+            return direct;
         }
-        let mut client = peer;
+        let mut client = direct;
         let lines = headers.get_all("x-forwarded-for").iter().rev();
         for hop in lines.flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b',')) {
             let Some(ip) = std::str::from_utf8(hop).ok().and_then(|hop| hop_address(hop.trim())) else {
                 break;
             };
-            client = Peer::Tcp(SocketAddr::new(ip, 0));
+            client = Client::Tcp(SocketAddr::new(ip, 0));
             if !self.trusts(ip) {
                 break;
             }
@@ -95,7 +95,7 @@ mod tests {
     #[test]
     fn a_client_is_who_the_last_trusted_proxy_says() {
         let trusted: TrustedProxies = "127.0.0.1, 10.0.0.0/8,unix,2001:db8::1".parse().unwrap();
-        for (peer, forwarded, client) in [
+        for (direct, forwarded, client) in [
             ("192.0.2.9:5", &["203.0.113.7"][..], "192.0.2.9:5"),
             ("127.0.0.1:5", &[], "127.0.0.1:5"),
             ("127.0.0.1:5", &["203.0.113.7"], "203.0.113.7:0"),
@@ -115,8 +115,8 @@ mod tests {
             for line in forwarded {
                 headers.append("x-forwarded-for", line.parse().unwrap());
             }
-            let peer = peer.parse().map_or(Peer::Unix, Peer::Tcp);
-            assert_eq!(trusted.client(peer, &headers).to_string(), client, "{peer} {forwarded:?}");
+            let direct = direct.parse().map_or(Client::Unix, Client::Tcp);
+            assert_eq!(trusted.client_behind(direct, &headers).to_string(), client, "{direct} {forwarded:?}");
         }
     }
 
@@ -124,8 +124,8 @@ mod tests {
     fn nobody_is_trusted_by_default() {
         let mut headers = HeaderMap::new();
         headers.insert("x-forwarded-for", "203.0.113.7".parse().unwrap());
-        for peer in [Peer::Unix, Peer::Tcp("127.0.0.1:5".parse().unwrap())] {
-            assert_eq!(TrustedProxies::default().client(peer, &headers), peer);
+        for direct in [Client::Unix, Client::Tcp("127.0.0.1:5".parse().unwrap())] {
+            assert_eq!(TrustedProxies::default().client_behind(direct, &headers), direct);
         }
     }
 }

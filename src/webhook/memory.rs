@@ -4,37 +4,34 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// A body past this size is dealt with where it holds up no other request.
-pub const LARGE: usize = 256 * 1024;
-
 /// The bytes of requests and outputs that may be held at a time, by all together.
-#[derive(Debug)]
-pub struct Memory(Arc<Semaphore>);
+#[derive(Debug, Clone)]
+pub struct MemoryBudget(Arc<Semaphore>);
 
 /// Some of it, given back with this value.
 #[derive(Debug)]
-pub struct Held(OwnedSemaphorePermit);
+pub struct Reservation(OwnedSemaphorePermit);
 
 const PAGE: usize = 1024;
 
-impl Memory {
+impl MemoryBudget {
     pub fn new(bytes: usize) -> Self {
         Self(Arc::new(Semaphore::new((bytes / PAGE).min(Semaphore::MAX_PERMITS))))
     }
 
     /// Room for `bytes` more, if there is any.
-    pub fn hold(&self, bytes: usize) -> Option<Held> {
+    pub fn reserve(&self, bytes: usize) -> Option<Reservation> {
         let pages = u32::try_from(bytes.div_ceil(PAGE)).ok()?;
-        Arc::clone(&self.0).try_acquire_many_owned(pages).ok().map(Held)
+        Arc::clone(&self.0).try_acquire_many_owned(pages).ok().map(Reservation)
     }
 }
 
-impl Held {
+impl Reservation {
     pub fn bytes(&self) -> usize {
         self.0.num_permits() * PAGE
     }
 
-    pub fn and(&mut self, more: Self) {
+    pub fn add(&mut self, more: Self) {
         self.0.merge(more.0);
     }
 }
@@ -45,12 +42,12 @@ mod tests {
 
     #[test]
     fn memory_is_given_out_once_and_comes_back() {
-        let memory = Memory::new(10 * PAGE);
-        let mut held = memory.hold(9 * PAGE).unwrap();
-        assert!(memory.hold(PAGE + 1).is_none());
-        held.and(memory.hold(1).unwrap());
-        assert!(memory.hold(1).is_none());
-        drop(held);
-        assert!(memory.hold(10 * PAGE).is_some());
+        let memory = MemoryBudget::new(10 * PAGE);
+        let mut reserved = memory.reserve(9 * PAGE).unwrap();
+        assert!(memory.reserve(PAGE + 1).is_none());
+        reserved.add(memory.reserve(1).unwrap());
+        assert!(memory.reserve(1).is_none());
+        drop(reserved);
+        assert!(memory.reserve(10 * PAGE).is_some());
     }
 }

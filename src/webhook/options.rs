@@ -1,4 +1,4 @@
-//! The command line of `webhookd`: the peer's flags, and ours.
+//! The command line of `webhookd`: the flags of webhook 2.8, and ours.
 
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
@@ -8,6 +8,10 @@ use clap::{
 };
 
 use super::{client::TrustedProxies, go::flag};
+use crate::{
+    size::{NotASize, Size},
+    timeout,
+};
 
 /// Waits for HTTP requests and runs the commands that a hooks file names for them.
 #[derive(Debug, Parser)]
@@ -22,8 +26,8 @@ Flags are written with one dash or two, `-port 9000` or `--port=9000`; a boolean
 as in `-verbose=false`. The last one wins, but -hooks and -header add up. Everything after the first word \
 that is no flag is ignored. A TIME is 90s, 500ms, 5m or 1h30m; a bare number means seconds.\n\n\
 Under a socket unit of systemd it listens on the socket that it is handed, whatever the flags say.\n\n\
-Signals: HUP and USR1 read the hooks files again; HUP also the certificate, and it opens the log file anew, \
-so that it can be rotated. TERM and INT stop: no new connections, running commands get -grace-period.\n\n\
+Signals: HUP and USR1 read the hooks files again; HUP also the certificate. A log file that was \
+moved away is made anew. TERM and INT stop: no new connections, running commands get -grace-period.\n\n\
 Exit codes: 0 stopped by a signal, 1 it could not start (bad hooks, port taken) or its last hook went away, \
 2 usage.\n\n\
 What a hooks file can say is in docs/hooks.md. Flags and hooks files are those of adnanh/webhook, and more; \
@@ -217,28 +221,13 @@ fn count(text: &str) -> Result<u32, String> {
     u32::try_from(flag::integer(text)?).map_err(|_| "not a count".to_owned())
 }
 
-/// Bytes: `26214400`, `10K`, `25M`, `1G`, also with `iB`.
 fn size(text: &str) -> Result<usize, String> {
-    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
-    let shift = match text[digits.len()..].to_ascii_lowercase().as_str() {
-        "" | "b" => 0,
-        "k" | "kb" | "kib" => 10,
-        "m" | "mb" | "mib" => 20,
-        "g" | "gb" | "gib" => 30,
-        _ => return Err("not a size such as 500K or 25M".to_owned()),
-    };
-    let number: usize = digits.parse().map_err(|_| "not a size such as 500K or 25M")?;
-    number.checked_mul(1 << shift).ok_or_else(|| "too large".to_owned())
+    let Size(bytes) = text.parse().map_err(|error: NotASize| error.to_string())?;
+    usize::try_from(bytes).map_err(|_| "too large".to_owned())
 }
 
-/// A time: `90`, `90s`, `500ms`, `1m30s`, `2h`.
-fn time(text: &str) -> Result<Duration, String> {
-    let bad = || "not a time such as 30s or 5m".to_owned();
-    if let Ok(seconds) = text.parse() {
-        return Ok(Duration::from_secs(seconds));
-    }
-    let time: jiff::SignedDuration = text.parse().map_err(|_| bad())?;
-    Duration::try_from(time).map_err(|_| bad())
+fn time(text: &str) -> Result<Duration, &'static str> {
+    timeout::duration(text).ok_or("not a time such as 30s or 5m")
 }
 
 #[cfg(test)]
@@ -256,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn without_flags_everything_has_the_default_of_the_peer() {
+    fn without_flags_everything_has_the_default_of_webhook() {
         let options = read(&[]);
         assert_eq!((options.ip.as_str(), options.port), ("0.0.0.0", 9000));
         assert_eq!(options.hooks, [PathBuf::from("hooks.json")]);
@@ -295,26 +284,6 @@ mod tests {
     #[test]
     fn an_empty_hooks_file_name_is_kept() {
         assert_eq!(read(&["-hooks", ""]).hooks, [PathBuf::new()]);
-    }
-
-    #[test]
-    fn sizes_and_times_are_read() {
-        for (text, bytes) in
-            [("0", 0), ("26214400", 25 << 20), ("25M", 25 << 20), ("10k", 10240), ("1GiB", 1 << 30)]
-        {
-            assert_eq!(size(text), Ok(bytes), "{text}");
-        }
-        for text in ["", "x", "1X", "-1", "1.5M", "99999999999999999999G"] {
-            assert!(size(text).is_err(), "{text}");
-        }
-        for (text, milliseconds) in
-            [("0", 0), ("90", 90_000), ("500ms", 500), ("1m30s", 90_000), ("2h", 7_200_000)]
-        {
-            assert_eq!(time(text), Ok(Duration::from_millis(milliseconds)), "{text}");
-        }
-        for text in ["", "x", "-1s", "10 parsecs"] {
-            assert!(time(text).is_err(), "{text}");
-        }
     }
 
     #[test]

@@ -3,6 +3,9 @@
 use std::fmt;
 
 use axum::http::HeaderMap;
+use tracing::info;
+
+use super::hooks::LogLine;
 
 /// Six random hex digits, or what the client's `X-Request-Id` says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +24,14 @@ impl RequestId {
                 (!id.is_empty()).then(|| Self::Theirs(clean(id)))
             })
             .unwrap_or_else(|| Self::Ours(fastrand::u32(0..1 << 24)))
+    }
+
+    /// Logs a line of the deciding part.
+    pub fn log(&self, line: &LogLine) {
+        match line {
+            LogLine::Tagged(text) => info!(request = %self, "{text}"),
+            LogLine::Plain(text) => info!("{text}"),
+        }
     }
 }
 

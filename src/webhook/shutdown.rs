@@ -18,14 +18,14 @@ enum Phase {
 
 /// Held by everything that has to be over before the daemon is.
 #[derive(Debug, Clone)]
-pub struct Stop {
+pub struct Shutdown {
     phase: watch::Receiver<Phase>,
     _unfinished: mpsc::Sender<()>,
 }
 
 /// Leads through the steps.
 #[derive(Debug)]
-pub struct Stopper {
+pub struct ShutdownSender {
     phase: watch::Sender<Phase>,
     finished: mpsc::Receiver<()>,
 }
@@ -34,20 +34,20 @@ pub struct Stopper {
 /// does the end of the last connection.
 const LAST: Duration = Duration::from_secs(10);
 
-pub fn channel() -> (Stopper, Stop) {
+pub fn channel() -> (ShutdownSender, Shutdown) {
     let (sender, phase) = watch::channel(Phase::Serving);
     let (unfinished, finished) = mpsc::channel(1);
-    (Stopper { phase: sender, finished }, Stop { phase, _unfinished: unfinished })
+    (ShutdownSender { phase: sender, finished }, Shutdown { phase, _unfinished: unfinished })
 }
 
-impl Stop {
+impl Shutdown {
     /// Waits until no more requests are taken.
-    pub async fn serving_ends(&mut self) {
+    pub async fn stopping(&mut self) {
         self.wait_for(Phase::Stopping).await;
     }
 
     /// Waits until running commands have to end.
-    pub async fn commands_end(&mut self) {
+    pub async fn ending(&mut self) {
         self.wait_for(Phase::Ending).await;
     }
 
@@ -59,10 +59,10 @@ impl Stop {
     }
 }
 
-impl Stopper {
-    /// Stops everything: what runs has `grace`, or until `hurry`, and is ended then. Whoever holds a [`Stop`]
+impl ShutdownSender {
+    /// Stops everything: what runs has `grace`, or until `hurry`, and is ended then. Whoever holds a [`Shutdown`]
     /// is waited for.
-    pub async fn stop(mut self, grace: Duration, hurry: impl Future<Output = ()>) {
+    pub async fn shut_down(mut self, grace: Duration, hurry: impl Future<Output = ()>) {
         self.phase.send_replace(Phase::Stopping);
         tokio::select! {
             finished = timeout(grace, self.finished.recv()) => if finished.is_ok() {

@@ -1,169 +1,152 @@
-//! Running a hook's command: find it, wait for its turn, start it, follow it, clean up.
+//! A hook's command, from the search for its program to its last line in the log.
 
-use std::{iter, mem, sync::Arc};
+use std::{
+    iter, mem,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
-use axum::body::Bytes;
-use tokio::{sync::mpsc::Sender, task::block_in_place};
 use tracing::{Level, enabled, error, info};
 
 use super::{
-    files, lookup,
-    output::{self, Output},
-    process,
-    queue::Place,
+    files::{self, PassedFile},
+    lookup,
+    output::{Kept, Output, OutputTo},
+    process::CommandProcess,
+    queue::{Permit, Slot},
 };
 use crate::webhook::{
     go::{strconv, syscall::reason},
-    hooks::{Line, Request},
-    memory::{Held, LARGE, Memory},
+    hooks::{Hook, Inputs},
+    memory::{MemoryBudget, Reservation},
     request_id::RequestId,
-    serving::Served,
-    shutdown::Stop,
+    shutdown::Shutdown,
 };
 
 /// A command that is to run for a request.
+#[derive(Debug)]
 pub struct Job {
-    pub served: Arc<Served>,
+    pub hook: Arc<Hook>,
     pub id: RequestId,
-    pub request: Request,
+    pub inputs: Inputs,
     /// The room that the request's body takes.
-    pub held: Held,
-    /// Places in the lines it has to wait in.
-    pub places: Vec<Place>,
-    pub reader: Reader,
-    pub memory: Arc<Memory>,
-    pub stop: Stop,
-}
-
-/// Who gets the output.
-pub enum Reader {
-    Nobody,
-    /// The answer, when it is whole.
-    Answer,
-    /// The client, as it comes.
-    Client(Sender<Bytes>),
+    pub body: Reservation,
+    /// In the queues it has to wait in.
+    pub slots: Vec<Slot>,
+    pub output: OutputTo,
+    pub memory: MemoryBudget,
+    pub shutdown: Shutdown,
 }
 
 /// What came of it. A command that failed is no error of ours.
-#[derive(Debug)]
-pub struct Finished {
-    pub output: Vec<u8>,
+#[derive(Debug, Default)]
+pub struct CommandResult {
+    pub output: Kept,
     pub failed: bool,
-    _held: Option<Held>,
-}
-
-impl Finished {
-    fn without_start() -> Self {
-        Self { output: Vec::new(), failed: true, _held: None }
-    }
 }
 
 impl Job {
     /// Runs it to its end.
-    pub async fn run(self) -> Finished {
-        let Self { served, id, mut request, held, places, reader, memory, mut stop } = self;
-        let (hook, id) = (&served.hook, &id);
-        let program = match lookup::find(&hook.execute_command, &hook.working_directory) {
-            Ok(program) => program,
-            Err(not_found) => {
-                error!(request = %id, "error in exec: {not_found}");
-                if let Some((word, _)) = hook.execute_command.split_once(' ') {
-                    info!(request = %id, "use 'pass-arguments-to-command' to specify args for '{word}'");
-                }
-                return Finished::without_start();
-            }
-        };
-        let large = request.body.len() > LARGE;
-        let prepare = || {
-            let inputs = hook.inputs(&request);
-            let stdin = hook.pass_stdin.then(|| mem::take(&mut request.body));
-            // Not kept while the command waits for its turn and runs: what was parsed is larger than what came.
-            drop(request);
-            (inputs, stdin)
-        };
-        let (inputs, stdin) = if large { block_in_place(prepare) } else { prepare() };
-        for line in &inputs.lines {
-            say(id, line);
+    pub async fn run(mut self) -> CommandResult {
+        let not_started = CommandResult { failed: true, ..CommandResult::default() };
+        let Some(program) = self.program() else { return not_started };
+        for line in &self.inputs.lines {
+            self.id.log(line);
         }
+        let Some(permits) = self.permits().await else { return not_started };
+        let files = mem::take(&mut self.inputs.files);
+        let files = files::write(files, &self.hook.working_directory, &self.id);
+        self.log_start(&program, &files);
+        // The daemon waits for whoever holds this: also for the removal of files.
+        let _unfinished = self.shutdown.clone();
+        let (id, hook) = (self.id.clone(), Arc::clone(&self.hook));
+        let (output, failure) = self.execute(&program, &files).await;
+        drop(permits);
+        report(&id, &hook, output, failure.as_deref(), files)
+    }
 
-        let mut turns = Vec::with_capacity(places.len());
-        for place in places {
+    fn program(&self) -> Option<PathBuf> {
+        let (id, command) = (&self.id, &self.hook.execute_command);
+        let found = lookup::find(command, &self.hook.working_directory);
+        if let Err(not_found) = &found {
+            error!(request = %id, "error in exec: {not_found}");
+            if let Some((word, _)) = command.split_once(' ') {
+                info!(request = %id, "use 'pass-arguments-to-command' to specify args for '{word}'");
+            }
+        }
+        found.ok()
+    }
+
+    /// Waits for its turn in each queue; none if the daemon stops meanwhile.
+    async fn permits(&mut self) -> Option<Vec<Permit>> {
+        let mut permits = Vec::with_capacity(self.slots.len());
+        for slot in self.slots.drain(..) {
             tokio::select! {
                 // First: a turn that comes free because the commands are ended is nobody's any more.
                 biased;
-                () = stop.commands_end() => {
-                    error!(request = %id, "{} was still waiting for its turn when the daemon stopped", hook.id);
-                    return Finished::without_start();
+                () = self.shutdown.ending() => {
+                    error!(
+                        request = %self.id,
+                        "{} was still waiting for its turn when the daemon stopped", self.hook.id
+                    );
+                    return None;
                 }
-                turn = place.turn() => turns.push(turn),
+                permit = slot.permit() => permits.push(permit),
             }
         }
+        Some(permits)
+    }
 
-        let files = files::write(inputs.files, &hook.working_directory, id);
-        if enabled!(Level::INFO) {
-            let arguments = inputs.arguments.iter().map(Vec::as_slice);
-            let arguments = strconv::list(iter::once(hook.execute_command.as_bytes()).chain(arguments));
-            let variables =
-                inputs.environment.iter().map(|(name, value)| (name, String::from_utf8_lossy(value)));
-            let variables =
-                variables.chain(files.iter().map(|file| (&file.variable, file.path.to_string_lossy())));
-            let variables: Vec<String> = variables.map(|(name, value)| format!("{name}={value}")).collect();
-            info!(
-                request = %id,
-                "executing {} ({}) with arguments {arguments} and environment [{}] using {} as cwd",
-                hook.execute_command, program.display(), variables.join(" "), hook.working_directory,
-            );
+    fn log_start(&self, program: &Path, files: &[PassedFile]) {
+        if !enabled!(Level::INFO) {
+            return;
         }
-
-        let log_whole = enabled!(Level::INFO) && !hook.log_output_live;
-        let keep = match reader {
-            Reader::Answer => Some(output::MOST_KEPT),
-            _ if log_whole => Some(output::MOST_LOGGED),
-            _ => None,
-        };
-        let client = if let Reader::Client(sender) = reader { Some(sender) } else { None };
-        let live = enabled!(Level::INFO) && hook.log_output_live;
-        let mut output = Output::new(id, &memory, keep, live, client);
-        let started = process::start(
-            hook,
-            &program,
-            inputs.arguments,
-            inputs.environment,
-            &files,
-            stdin,
-            output.is_wanted(),
+        let (hook, inputs) = (&self.hook, &self.inputs);
+        let words = iter::once(hook.execute_command.as_bytes());
+        let words = strconv::quote_list(words.chain(inputs.arguments.iter().map(Vec::as_slice)));
+        let given = inputs.environment.iter().map(|(name, value)| (name, String::from_utf8_lossy(value)));
+        let of_files = files.iter().map(|file| (&file.variable, file.path.to_string_lossy()));
+        let variables: Vec<String> =
+            given.chain(of_files).map(|(name, value)| format!("{name}={value}")).collect();
+        info!(
+            request = %self.id,
+            "executing {} ({}) with arguments {words} and environment [{}] using {} as cwd",
+            hook.execute_command, program.display(), variables.join(" "), hook.working_directory,
         );
+    }
+
+    /// Starts the command and follows it; says why it failed, if it did.
+    async fn execute(mut self, program: &Path, files: &[PassedFile]) -> (Output, Option<String>) {
+        let hook = &self.hook;
+        let mut output = Output::new(&self.id, &self.memory, hook, self.output);
+        let started = CommandProcess::start(hook, program, self.inputs, files, output.is_wanted());
         // What the command was given is its own now, but for what it is still to read.
-        let _held = hook.pass_stdin.then_some(held);
+        let _body = hook.pass_stdin.then_some(self.body);
         let failure = match started {
-            Ok(process) => match process.follow(&mut output, hook.command_timeout, &mut stop).await {
-                Ok(ended) => ended.failure(),
-                Err(error) => Some(format!("wait: {}", reason(&error))),
-            },
+            Ok(process) => {
+                match process.follow(&mut output, hook.command_timeout, &mut self.shutdown).await {
+                    Ok(end) => end.failure(),
+                    Err(error) => Some(format!("wait: {}", reason(&error))),
+                }
+            }
             Err(why) => Some(why),
         };
-        drop(turns);
-        let (output, held) = output.finish();
-        if log_whole {
-            let shown = &output[..output.len().min(output::MOST_LOGGED)];
-            info!(request = %id, output = %String::from_utf8_lossy(shown), "command output: ");
-            if shown.len() < output.len() {
-                info!(request = %id, "the log has {} of {} bytes of the output", shown.len(), output.len());
-            }
-        }
-        if let Some(failure) = &failure {
-            error!(request = %id, "error occurred: {failure}");
-        }
-        files::remove(files, id);
-        info!(request = %id, "finished handling {}", hook.id);
-        Finished { output, failed: failure.is_some(), _held: held }
+        (output, failure)
     }
 }
 
-/// Logs a line of the deciding part.
-pub fn say(id: &RequestId, line: &Line) {
-    match line {
-        Line::Tagged(text) => info!(request = %id, "{text}"),
-        Line::Plain(text) => info!("{text}"),
+fn report(
+    id: &RequestId,
+    hook: &Hook,
+    output: Output,
+    failure: Option<&str>,
+    files: Vec<PassedFile>,
+) -> CommandResult {
+    let output = output.finish();
+    if let Some(failure) = failure {
+        error!(request = %id, "error occurred: {failure}");
     }
+    files::remove(files, id);
+    info!(request = %id, "finished handling {}", hook.id);
+    CommandResult { output, failed: failure.is_some() }
 }

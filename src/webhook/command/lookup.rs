@@ -2,17 +2,16 @@
 
 use std::{
     env,
-    ffi::OsStr,
-    io,
     os::unix::ffi::OsStrExt,
     path::{Component, Path, PathBuf},
 };
 
-use rustix::fs::{Access, AtFlags, CWD};
+use crate::{
+    program,
+    webhook::go::{strconv::quote, syscall::reason},
+};
 
-use crate::webhook::go::{strconv, syscall::reason};
-
-/// Why there is nothing to run; as the peer words it.
+/// Why there is nothing to run, in Go's words.
 #[derive(Debug, thiserror::Error)]
 #[error("{text}")]
 pub struct NotFound {
@@ -30,32 +29,25 @@ pub fn find(command: &str, working_directory: &str) -> Result<PathBuf, NotFound>
         clean(&Path::new(working_directory).join(command))
     };
     let name = candidate.as_os_str().as_bytes();
-    let not_found = |why: String| NotFound { text: format!("{}: {why}", strconv::quote(name)) };
+    let not_found = |why: String| NotFound { text: format!("{}: {why}", quote(name)) };
     if name.contains(&b'/') {
         check(&candidate).map_err(not_found)?;
         return Ok(candidate);
     }
-    in_path(&candidate, &env::var_os("PATH").unwrap_or_default()).map_err(|why| not_found(why.to_owned()))
+    in_path(&candidate).map_err(|why| not_found(why.to_owned()))
 }
 
-fn in_path(name: &Path, path: &OsStr) -> Result<PathBuf, &'static str> {
-    let found = env::split_paths(path).map(|dir| dir.join(name)).find(|candidate| check(candidate).is_ok());
-    match found {
+fn in_path(name: &Path) -> Result<PathBuf, &'static str> {
+    match program::find_in(&env::var_os("PATH").unwrap_or_default(), name) {
         Some(found) if found.is_absolute() => Ok(found),
         Some(_) => Err("cannot run executable found relative to current directory"),
         None => Err("executable file not found in $PATH"),
     }
 }
 
-/// Is it there, no directory, and may we run it?
 fn check(program: &Path) -> Result<(), String> {
-    let metadata = std::fs::metadata(program)
-        .map_err(|error| format!("stat {}: {}", program.display(), reason(&error)))?;
-    if metadata.is_dir() {
-        return Err(reason(&io::Error::from(io::ErrorKind::PermissionDenied)));
-    }
-    rustix::fs::accessat(CWD, program, Access::EXEC_OK, AtFlags::EACCESS)
-        .map_err(|errno| reason(&io::Error::from(errno)))
+    std::fs::metadata(program).map_err(|error| format!("stat {}: {}", program.display(), reason(&error)))?;
+    program::check(program).map_err(|error| reason(&error))
 }
 
 /// `path` without `.` and, as far as it goes, `..`, by its text alone.
@@ -94,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_is_found_where_the_peer_finds_it() {
+    fn a_program_is_found_where_webhook_finds_it() {
         let dir = tempfile::tempdir().unwrap();
         let dir = dir.path();
         for (name, mode) in [("run", 0o755), ("plain", 0o644)] {

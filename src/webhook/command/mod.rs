@@ -5,8 +5,9 @@ mod job;
 mod lookup;
 mod output;
 mod process;
+mod process_tree;
 mod queue;
-mod tree;
 
-pub use job::{Finished, Job, Reader, say};
-pub use queue::{Line, Place};
+pub use job::{CommandResult, Job};
+pub use output::OutputTo;
+pub use queue::{CommandQueue, Slot};

@@ -1,62 +1,89 @@
 //! Where a command's output goes: to who waits for it, and to the log.
 
-use axum::body::Bytes;
+use std::future::pending;
+
+use hyper::body::Bytes;
 use tokio::sync::mpsc::Sender;
-use tracing::{info, warn};
+use tracing::{Level, enabled, info, warn};
 
 use crate::webhook::{
-    memory::{Held, Memory},
+    hooks::Hook,
+    memory::{MemoryBudget, Reservation},
     request_id::RequestId,
 };
 
 /// Output kept of one command for its answer, if there is room for it.
-pub const MOST_KEPT: usize = 64 << 20;
+const MOST_KEPT: usize = 64 << 20;
 
 /// Output of one command that goes into the log in one piece.
-pub const MOST_LOGGED: usize = 1 << 20;
+const MOST_LOGGED: usize = 1 << 20;
 
 /// A line of output that is logged as it comes is cut into pieces of this size.
 const LONGEST_LINE: usize = 16 * 1024;
 
+/// Who gets the output besides the log.
+#[derive(Debug)]
+pub enum OutputTo {
+    Nobody,
+    /// The answer, when it is whole.
+    Answer,
+    /// The client, as it comes.
+    Client(Sender<Bytes>),
+}
+
 /// One command's output.
-pub struct Output<'a> {
-    id: &'a RequestId,
-    memory: &'a Memory,
+#[derive(Debug)]
+pub struct Output {
+    id: RequestId,
+    memory: MemoryBudget,
     /// Whole, for the answer or the log.
     kept: Option<Kept>,
+    log_whole: bool,
     /// Begun, not ended: the last line so far, when lines are logged as they come.
     line: Option<Vec<u8>>,
     /// Piece by piece, for a client that reads along.
     client: Option<Client>,
 }
 
-struct Kept {
-    bytes: Vec<u8>,
+/// The output as far as there was room for it, and that room.
+#[derive(Debug, Default)]
+pub struct Kept {
+    pub bytes: Vec<u8>,
     most: usize,
-    held: Option<Held>,
     full: bool,
+    reservation: Option<Reservation>,
 }
 
+#[derive(Debug)]
 struct Client {
     sender: Sender<Bytes>,
     /// Read and not yet taken by the client: until it is, nothing more is read.
     waiting: Option<Bytes>,
 }
 
-impl<'a> Output<'a> {
-    pub fn new(
-        id: &'a RequestId,
-        memory: &'a Memory,
-        keep: Option<usize>,
-        log_live: bool,
-        client: Option<Sender<Bytes>>,
-    ) -> Self {
+/// Who read along no longer does.
+#[derive(Debug)]
+pub struct ClientGone;
+
+impl Output {
+    pub fn new(id: &RequestId, memory: &MemoryBudget, hook: &Hook, to: OutputTo) -> Self {
+        let logged = enabled!(Level::INFO);
+        let log_whole = logged && !hook.log_output_live;
+        let most = match to {
+            OutputTo::Answer => Some(MOST_KEPT),
+            _ => log_whole.then_some(MOST_LOGGED),
+        };
+        let client = match to {
+            OutputTo::Client(sender) => Some(Client { sender, waiting: None }),
+            _ => None,
+        };
         Self {
-            id,
-            memory,
-            kept: keep.map(|most| Kept { bytes: Vec::new(), most, held: None, full: false }),
-            line: log_live.then(Vec::new),
-            client: client.map(|sender| Client { sender, waiting: None }),
+            id: id.clone(),
+            memory: memory.clone(),
+            kept: most.map(|most| Kept { most, ..Kept::default() }),
+            log_whole,
+            line: (logged && hook.log_output_live).then(Vec::new),
+            client,
         }
     }
 
@@ -73,12 +100,12 @@ impl<'a> Output<'a> {
     /// Takes what was read.
     pub fn take(&mut self, bytes: &[u8]) {
         if let Some(kept) = &mut self.kept {
-            kept.take(bytes, self.memory, self.id);
+            kept.take(bytes, &self.memory, &self.id);
         }
         if let Some(line) = &mut self.line {
             for byte in bytes {
                 if *byte == b'\n' || line.len() == LONGEST_LINE {
-                    log_line(self.id, line);
+                    log_line(&self.id, line);
                 }
                 if *byte != b'\n' {
                     line.push(*byte);
@@ -90,59 +117,79 @@ impl<'a> Output<'a> {
         }
     }
 
-    /// Hands what waits to the client. Never ready when nothing waits; an error when the client has gone.
+    /// Hands what waits to the client. Never ready when nothing waits; an error, once, when the client has gone.
     pub async fn pass_on(&mut self) -> Result<(), ClientGone> {
-        let Some(client) = &mut self.client else { return std::future::pending().await };
-        if client.waiting.is_none() {
-            client.sender.closed().await;
+        let Some(client) = &mut self.client else { return pending().await };
+        let passed = client.pass_on().await;
+        if passed.is_err() {
+            self.client = None;
+        }
+        passed
+    }
+
+    /// Passes on what waits, or finds that the client has gone.
+    pub async fn make_room(&mut self) {
+        while !self.has_room() {
+            let _ = self.pass_on().await;
+        }
+    }
+
+    /// Logs what is not logged yet; what was kept is left.
+    pub fn finish(mut self) -> Kept {
+        if let Some(line) = self.line.as_mut().filter(|line| !line.is_empty()) {
+            log_line(&self.id, line);
+        }
+        let kept = self.kept.unwrap_or_default();
+        if self.log_whole {
+            let (id, shown) = (&self.id, &kept.bytes[..kept.bytes.len().min(MOST_LOGGED)]);
+            info!(request = %id, output = %String::from_utf8_lossy(shown), "command output: ");
+            if shown.len() < kept.bytes.len() {
+                info!(request = %id, "the log has {} of {} bytes of the output", shown.len(), kept.bytes.len());
+            }
+        }
+        kept
+    }
+}
+
+impl Client {
+    async fn pass_on(&mut self) -> Result<(), ClientGone> {
+        if self.waiting.is_none() {
+            self.sender.closed().await;
             return Err(ClientGone);
         }
-        let room = client.sender.reserve().await.map_err(|_| ClientGone)?;
-        if let Some(bytes) = client.waiting.take() {
+        let room = self.sender.reserve().await.map_err(|_| ClientGone)?;
+        if let Some(bytes) = self.waiting.take() {
             room.send(bytes);
         }
         Ok(())
     }
-
-    /// Stops serving the client.
-    pub fn drop_client(&mut self) {
-        self.client = None;
-    }
-
-    /// What was kept, with what holds its room.
-    pub fn finish(mut self) -> (Vec<u8>, Option<Held>) {
-        if let Some(line) = self.line.as_mut().filter(|line| !line.is_empty()) {
-            log_line(self.id, line);
-        }
-        self.kept.map(|kept| (kept.bytes, kept.held)).unwrap_or_default()
-    }
 }
-
-/// Who read along no longer does.
-#[derive(Debug)]
-pub struct ClientGone;
 
 impl Kept {
     /// Takes of `bytes` what there is room for, and nothing after it.
-    fn take(&mut self, bytes: &[u8], memory: &Memory, id: &RequestId) {
+    fn take(&mut self, bytes: &[u8], memory: &MemoryBudget, id: &RequestId) {
         if self.full {
             return;
         }
         let wanted = (self.bytes.len() + bytes.len()).min(self.most);
-        let have = self.held.as_ref().map_or(0, Held::bytes);
+        let have = self.reserved();
         if wanted > have {
-            let more = memory.hold((wanted - have).max(have)).or_else(|| memory.hold(wanted - have));
-            match (more, &mut self.held) {
-                (Some(more), Some(held)) => held.and(more),
-                (more, held) => *held = held.take().or(more),
+            let more = memory.reserve((wanted - have).max(have)).or_else(|| memory.reserve(wanted - have));
+            match (more, &mut self.reservation) {
+                (Some(more), Some(reservation)) => reservation.add(more),
+                (more, reservation) => *reservation = reservation.take().or(more),
             }
         }
-        let room = wanted.min(self.held.as_ref().map_or(0, Held::bytes)) - self.bytes.len();
+        let room = wanted.min(self.reserved()) - self.bytes.len();
         self.bytes.extend_from_slice(&bytes[..room]);
         if room < bytes.len() {
             self.full = true;
             warn!(request = %id, "the output is more than is kept: it is cut after {} bytes", self.bytes.len());
         }
+    }
+
+    fn reserved(&self) -> usize {
+        self.reservation.as_ref().map_or(0, Reservation::bytes)
     }
 }
 

@@ -19,31 +19,33 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::{files::PassedFile, output::Output, tree::Tree};
+use super::{files::PassedFile, output::Output, process_tree::ProcessTree};
 use crate::webhook::{
     go::syscall::{self, reason},
-    hooks::Hook,
-    shutdown::Stop,
+    hooks::{Hook, Inputs},
+    shutdown::Shutdown,
 };
 
 /// Time between the signal that asks and the one that does not.
 const TERM_TO_KILL: Duration = Duration::from_secs(3);
 
-/// What was started.
-pub struct Process {
+/// A command that was started.
+#[derive(Debug)]
+pub struct CommandProcess {
     child: Child,
+    /// Both its streams, if its output is wanted.
     output: Option<pipe::Receiver>,
 }
 
 /// How a command ended.
 #[derive(Debug)]
-pub struct Ended {
+pub struct CommandEnd {
     status: ExitStatus,
     /// Why it was ended by us, if it was.
     by_us: Option<String>,
 }
 
-impl Ended {
+impl CommandEnd {
     /// What went wrong; nothing if it did its work.
     pub fn failure(&self) -> Option<String> {
         if self.by_us.is_none() && self.status.success() {
@@ -63,25 +65,138 @@ impl Ended {
     }
 }
 
-/// Starts `program` for `hook`, with both its streams in one pipe if its output is wanted.
-pub fn start(
-    hook: &Hook,
-    program: &Path,
-    arguments: Vec<Vec<u8>>,
-    environment: Vec<(String, Vec<u8>)>,
-    files: &[PassedFile],
-    stdin: Option<Vec<u8>>,
-    output_wanted: bool,
-) -> Result<Process, String> {
-    if environment.iter().any(|(name, value)| name.contains('\0') || value.contains(&0)) {
-        return Err("exec: environment variable contains NUL".to_owned());
+/// When and why a command is ended before it ends by itself.
+struct Termination {
+    tree: ProcessTree,
+    why: Option<String>,
+    /// When the next step is due: the request to end, then the end.
+    due: Option<Instant>,
+}
+
+impl Termination {
+    fn ask(&mut self, why: impl Into<String>) {
+        self.tree.signal(Signal::TERM);
+        self.why = Some(why.into());
+        self.due = Some(Instant::now() + TERM_TO_KILL);
     }
+
+    fn force(&mut self) {
+        self.tree.signal(Signal::KILL);
+        self.due = None;
+    }
+}
+
+impl CommandProcess {
+    /// Starts `program` for `hook`. The text of an error is for the log.
+    pub fn start(
+        hook: &Hook,
+        program: &Path,
+        inputs: Inputs,
+        files: &[PassedFile],
+        output_wanted: bool,
+    ) -> Result<Self, String> {
+        if inputs.environment.iter().any(|(name, value)| name.contains('\0') || value.contains(&0)) {
+            return Err("exec: environment variable contains NUL".to_owned());
+        }
+        let mut command = command(hook, program, inputs.stdin.is_some());
+        command.args(inputs.arguments.into_iter().map(OsString::from_vec));
+        for (name, value) in inputs.environment {
+            set_variable(&mut command, &name, &OsString::from_vec(value));
+        }
+        for file in files {
+            set_variable(&mut command, &file.variable, file.path.as_os_str());
+        }
+        let output = output_wanted.then(|| one_pipe(&mut command)).transpose();
+        let output = output.map_err(|error| format!("pipe: {}", reason(&error)))?;
+        // The command holds our ends of the pipe; they are closed with it, here.
+        let child = command.spawn();
+        drop(command);
+        let mut child = child.map_err(|error| why_not_started(&error, hook, program))?;
+        if let (Some(bytes), Some(mut pipe)) = (inputs.stdin, child.stdin.take()) {
+            // A command that does not read it, or not to its end, is none the worse.
+            tokio::spawn(async move { pipe.write_all(&bytes).await });
+        }
+        Ok(Self { child, output })
+    }
+
+    /// Takes the output as it comes until the command exits, or ends it: after `timeout`, when the client that
+    /// reads along goes, when the daemon has to.
+    pub async fn follow(
+        mut self,
+        output: &mut Output,
+        timeout: Option<Duration>,
+        shutdown: &mut Shutdown,
+    ) -> io::Result<CommandEnd> {
+        let group = self.child.id().and_then(|pid| Pid::from_raw(pid.cast_signed()));
+        let mut termination = Termination {
+            tree: ProcessTree::of(group.ok_or(io::ErrorKind::NotFound)?),
+            why: None,
+            due: timeout.map(|timeout| Instant::now() + timeout),
+        };
+        let mut chunk = Vec::with_capacity(8 * 1024);
+        let status = loop {
+            let has_room = output.has_room();
+            tokio::select! {
+                status = self.child.wait() => break status?,
+                read = read(self.output.as_mut(), &mut chunk), if has_room => match read {
+                    Ok(1..) => {
+                        output.take(&chunk);
+                        chunk.clear();
+                    }
+                    Ok(0) | Err(_) => self.output = None,
+                },
+                passed = output.pass_on() => if passed.is_err() && termination.why.is_none() {
+                    termination.ask("the client went away");
+                },
+                () = at(termination.due) => match timeout {
+                    Some(timeout) if termination.why.is_none() => {
+                        termination.ask(format!("command-timeout of {timeout:?}"));
+                    }
+                    _ => termination.force(),
+                },
+                () = shutdown.ending(), if termination.why.is_none() => termination.ask("the daemon stops"),
+            }
+        };
+        if termination.why.is_some() {
+            // Its leader is gone; what of it heeded no signal goes too.
+            termination.force();
+        }
+        self.take_rest(output, chunk).await;
+        Ok(CommandEnd { status, by_us: termination.why })
+    }
+
+    /// Takes what was in the pipe when the command exited. Whoever still holds it, a job left in the
+    /// background, may write on, to nobody.
+    async fn take_rest(&mut self, output: &mut Output, mut chunk: Vec<u8>) {
+        let Some(mut pipe) = self.output.take() else { return };
+        let mut left = rustix::io::ioctl_fionread(&pipe).unwrap_or(0);
+        let mut open = true;
+        while left > 0 && open {
+            chunk.clear();
+            match pipe.try_read_buf(&mut chunk) {
+                Ok(read @ 1..) => {
+                    left = left.saturating_sub(read as u64);
+                    output.make_room().await;
+                    output.take(&chunk);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock && pipe.readable().await.is_ok() => {}
+                Ok(0) | Err(_) => open = false,
+            }
+        }
+        output.make_room().await;
+        if open {
+            tokio::spawn(async move { tokio::io::copy(&mut pipe, &mut tokio::io::sink()).await });
+        }
+    }
+}
+
+/// The command without what it is given.
+fn command(hook: &Hook, program: &Path, has_stdin: bool) -> Command {
     let mut command = Command::new(program);
     command
         .arg0(&hook.execute_command)
-        .args(arguments.into_iter().map(OsString::from_vec))
         .process_group(0)
-        .stdin(if stdin.is_some() { Stdio::piped() } else { Stdio::null() })
+        .stdin(if has_stdin { Stdio::piped() } else { Stdio::null() })
         .stdout(Stdio::null())
         .stderr(Stdio::null());
     // Set by systemd for us, not for those we start; the crate that reads its siblings leaves it. Asked first,
@@ -92,29 +207,14 @@ pub fn start(
     if !hook.working_directory.is_empty() {
         command.current_dir(&hook.working_directory);
     }
-    for (name, value) in environment {
-        set_variable(&mut command, &name, &OsString::from_vec(value));
-    }
-    for file in files {
-        set_variable(&mut command, &file.variable, file.path.as_os_str());
-    }
-    let mut output = None;
-    if output_wanted {
-        let (reader, writer) = io::pipe().map_err(|error| format!("pipe: {}", reason(&error)))?;
-        let second = writer.try_clone().map_err(|error| format!("pipe: {}", reason(&error)))?;
-        command.stdout(writer).stderr(second);
-        let reader = pipe::Receiver::from_owned_fd(reader.into());
-        output = Some(reader.map_err(|error| format!("pipe: {}", reason(&error)))?);
-    }
-    // The command holds our ends of the pipe; they are closed with it, here.
-    let child = command.spawn();
-    drop(command);
-    let mut child = child.map_err(|error| why_not_started(&error, hook, program))?;
-    if let (Some(bytes), Some(mut pipe)) = (stdin, child.stdin.take()) {
-        // A command that does not read it, or not to its end, is none the worse.
-        tokio::spawn(async move { pipe.write_all(&bytes).await });
-    }
-    Ok(Process { child, output })
+    command
+}
+
+/// Both streams in one pipe, so that what comes through them stays in order.
+fn one_pipe(command: &mut Command) -> io::Result<pipe::Receiver> {
+    let (reader, writer) = io::pipe()?;
+    command.stdout(writer.try_clone()?).stderr(writer);
+    pipe::Receiver::from_owned_fd(reader.into())
 }
 
 /// A name is not checked: an `=` in it just shifts where the value begins.
@@ -139,108 +239,6 @@ fn why_not_started(error: &io::Error, hook: &Hook, program: &Path) -> String {
             format!("fork/exec {}: invalid argument", program.display())
         }
         None => format!("fork/exec {}: {}", program.display(), reason(error)),
-    }
-}
-
-/// When and why a command is ended before it ends by itself.
-struct Ending {
-    tree: Tree,
-    why: Option<String>,
-    /// When the next step is due: the request to end, then the end.
-    due: Option<Instant>,
-}
-
-impl Ending {
-    fn ask(&mut self, why: String) {
-        self.tree.signal(Signal::TERM);
-        self.why = Some(why);
-        self.due = Some(Instant::now() + TERM_TO_KILL);
-    }
-
-    fn force(&mut self) {
-        self.tree.signal(Signal::KILL);
-        self.due = None;
-    }
-}
-
-impl Process {
-    /// Takes the output as it comes until the command exits, or ends it: after `timeout`, when the client that
-    /// reads along goes, when the daemon has to.
-    pub async fn follow(
-        mut self,
-        output: &mut Output<'_>,
-        timeout: Option<Duration>,
-        stop: &mut Stop,
-    ) -> io::Result<Ended> {
-        let group = self.child.id().and_then(|pid| Pid::from_raw(pid.cast_signed()));
-        let mut ending = Ending {
-            tree: Tree::of(group.ok_or(io::ErrorKind::NotFound)?),
-            why: None,
-            due: timeout.map(|timeout| Instant::now() + timeout),
-        };
-        let mut chunk = Vec::with_capacity(8 * 1024);
-        let status = loop {
-            let has_room = output.has_room();
-            tokio::select! {
-                status = self.child.wait() => break status?,
-                read = read(self.output.as_mut(), &mut chunk), if has_room => match read {
-                    Ok(1..) => {
-                        output.take(&chunk);
-                        chunk.clear();
-                    }
-                    Ok(0) | Err(_) => self.output = None,
-                },
-                passed = output.pass_on() => if passed.is_err() {
-                    output.drop_client();
-                    if ending.why.is_none() {
-                        ending.ask("the client went away".to_owned());
-                    }
-                },
-                () = at(ending.due) => match timeout {
-                    Some(timeout) if ending.why.is_none() => ending.ask(format!("command-timeout of {timeout:?}")),
-                    _ => ending.force(),
-                },
-                () = stop.commands_end(), if ending.why.is_none() => ending.ask("the daemon stops".to_owned()),
-            }
-        };
-        if ending.why.is_some() {
-            // Its leader is gone; what of it heeded no signal goes too.
-            ending.force();
-        }
-        self.take_rest(output, chunk).await;
-        Ok(Ended { status, by_us: ending.why })
-    }
-
-    /// Takes what was in the pipe when the command exited. Whoever still holds it, a job left in the
-    /// background, may write on, to nobody.
-    async fn take_rest(&mut self, output: &mut Output<'_>, mut chunk: Vec<u8>) {
-        let Some(mut pipe) = self.output.take() else { return };
-        let mut left = rustix::io::ioctl_fionread(&pipe).unwrap_or(0);
-        let mut open = true;
-        while left > 0 && open {
-            chunk.clear();
-            match pipe.try_read_buf(&mut chunk) {
-                Ok(read @ 1..) => {
-                    left = left.saturating_sub(read as u64);
-                    while !output.has_room() {
-                        if output.pass_on().await.is_err() {
-                            output.drop_client();
-                        }
-                    }
-                    output.take(&chunk);
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock && pipe.readable().await.is_ok() => {}
-                Ok(0) | Err(_) => open = false,
-            }
-        }
-        while !output.has_room() {
-            if output.pass_on().await.is_err() {
-                output.drop_client();
-            }
-        }
-        if open {
-            tokio::spawn(async move { tokio::io::copy(&mut pipe, &mut tokio::io::sink()).await });
-        }
     }
 }
 

@@ -4,62 +4,56 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::webhook::hooks::Hook;
-
-/// A bound on commands at a time, with a line, bounded too, for those that wait.
-#[derive(Debug)]
-pub struct Line {
+/// A bound on commands at a time, and on those that wait.
+#[derive(Debug, Clone)]
+pub struct CommandQueue {
     running: Arc<Semaphore>,
-    /// Places for those that run and those that wait, together.
-    places: Arc<Semaphore>,
+    /// For those that run and those that wait, together.
+    slots: Arc<Semaphore>,
     bounds: (u32, u32),
 }
 
-/// A place in the line, held until the command is over.
+/// A place in the queue, held until the command is over.
 #[derive(Debug)]
-pub struct Place {
+pub struct Slot {
     running: Arc<Semaphore>,
-    _place: OwnedSemaphorePermit,
+    _slot: OwnedSemaphorePermit,
 }
 
 /// The right to run a command now.
 #[derive(Debug)]
-pub struct Turn {
+pub struct Permit {
     _running: OwnedSemaphorePermit,
-    _place: Place,
+    _slot: Slot,
 }
 
-impl Line {
-    pub fn new(at_a_time: u32, waiting: u32) -> Self {
-        let places = at_a_time as usize + waiting as usize;
-        Self {
+impl CommandQueue {
+    /// Bounds of `at_a_time` and `waiting`; none at a time is no bound, and no queue.
+    pub fn new(at_a_time: u32, waiting: u32) -> Option<Self> {
+        let slots = at_a_time as usize + waiting as usize;
+        (at_a_time > 0).then(|| Self {
             running: Arc::new(Semaphore::new(at_a_time as usize)),
-            places: Arc::new(Semaphore::new(places.min(Semaphore::MAX_PERMITS))),
+            slots: Arc::new(Semaphore::new(slots.min(Semaphore::MAX_PERMITS))),
             bounds: (at_a_time, waiting),
-        }
+        })
     }
 
-    /// The line of a hook that has a bound of its own.
-    pub fn of(hook: &Hook) -> Option<Self> {
-        (hook.max_concurrency > 0).then(|| Self::new(hook.max_concurrency, hook.max_waiting))
+    pub fn has_bounds_of(&self, other: &Self) -> bool {
+        self.bounds == other.bounds
     }
 
-    pub fn bounds(&self) -> (u32, u32) {
-        self.bounds
-    }
-
-    /// A place in the line, unless it is full.
-    pub fn enter(&self) -> Option<Place> {
-        let place = Arc::clone(&self.places).try_acquire_owned().ok()?;
-        Some(Place { running: Arc::clone(&self.running), _place: place })
+    /// A slot, unless the queue is full.
+    pub fn enter(&self) -> Option<Slot> {
+        let slot = Arc::clone(&self.slots).try_acquire_owned().ok()?;
+        Some(Slot { running: Arc::clone(&self.running), _slot: slot })
     }
 }
 
-impl Place {
+impl Slot {
     /// Waits until it is this one's turn, in order of entry.
-    pub async fn turn(self) -> Turn {
+    pub async fn permit(self) -> Permit {
         let running = Arc::clone(&self.running).acquire_owned().await;
-        Turn { _running: running.expect("the semaphore is never closed"), _place: self }
+        Permit { _running: running.expect("the semaphore is never closed"), _slot: self }
     }
 }
 
@@ -73,15 +67,15 @@ mod tests {
 
     #[tokio::test]
     async fn one_runs_one_waits_and_the_third_is_sent_away() {
-        let line = Line::new(1, 1);
-        let first = line.enter().unwrap().turn().await;
-        let second = line.enter().unwrap();
-        assert!(line.enter().is_none());
-        let second = timeout(Duration::ZERO, second.turn()).await;
+        let queue = CommandQueue::new(1, 1).unwrap();
+        let first = queue.enter().unwrap().permit().await;
+        let second = queue.enter().unwrap();
+        assert!(queue.enter().is_none());
+        let second = timeout(Duration::ZERO, second.permit()).await;
         assert!(second.is_err(), "the second must wait");
         drop(second);
-        let second = line.enter().unwrap();
+        let second = queue.enter().unwrap();
         drop(first);
-        let _second = second.turn().await;
+        let _second = second.permit().await;
     }
 }

@@ -1,4 +1,4 @@
-//! The log: the peer's lines, one write each, in a file or on standard error.
+//! The log: the lines of webhook 2.8, one write each, in a file or on standard error.
 //!
 //! The rest of the program says what happened with `tracing`'s macros. A field `request` is the id that
 //! stands in brackets, `output` is a command's text, which may have several lines, and `dump` marks a line of
@@ -6,10 +6,8 @@
 
 use std::{
     fmt::{self, Write as _},
-    fs::{File, OpenOptions},
-    io::{self, Write as _},
-    path::{Path, PathBuf},
-    sync::{Arc, PoisonError, RwLock},
+    io,
+    path::Path,
 };
 
 use jiff::Zoned;
@@ -18,95 +16,61 @@ use tracing::{
     Event, Subscriber,
     field::{Field, Visit},
 };
-use tracing_subscriber::{Layer, filter::LevelFilter, layer::Context, layer::SubscriberExt};
+use tracing_subscriber::{
+    filter::{LevelFilter, Targets},
+    fmt::{FmtContext, FormatEvent, FormatFields, format::Writer, layer, writer::BoxMakeWriter},
+    prelude::*,
+    registry::LookupSpan,
+};
 
-use crate::{text, webhook::options::LogFormat};
+use crate::{log_file::LogFile, text, webhook::options::LogFormat};
 
-/// Where lines go. The file can be opened anew while others write.
-#[derive(Debug, Default)]
-pub struct Destination {
-    file: Option<(PathBuf, RwLock<File>)>,
-}
-
-impl Destination {
-    /// The end of the file `path`, or standard error if there is none.
-    pub fn open(path: &Path) -> io::Result<Self> {
-        if path.as_os_str().is_empty() {
-            return Ok(Self::default());
-        }
-        Ok(Self { file: Some((path.to_owned(), RwLock::new(append_to(path)?))) })
-    }
-
-    /// Opens the file of that name again: the old one may have been moved away.
-    pub fn reopen(&self) -> io::Result<()> {
-        if let Some((path, file)) = &self.file {
-            let fresh = append_to(path)?;
-            *file.write().unwrap_or_else(PoisonError::into_inner) = fresh;
-        }
-        Ok(())
-    }
-
-    /// Writes a line, whole. A log that cannot be written to (disk full) stops nothing.
-    fn write(&self, line: &str) {
-        let _ = match &self.file {
-            Some((_, file)) => {
-                let file = file.read().unwrap_or_else(PoisonError::into_inner);
-                (&*file).write_all(line.as_bytes())
-            }
-            None => io::stderr().write_all(line.as_bytes()),
-        };
-    }
-}
-
-fn append_to(path: &Path) -> io::Result<File> {
-    OpenOptions::new().append(true).create(true).open(path)
-}
-
-/// From here on what the program says goes to `destination`; to nobody if `level` is off.
-pub fn install(destination: Arc<Destination>, format: LogFormat, level: LevelFilter) {
-    let lines = Lines { destination, format };
-    // It is set once per process; a second daemon in one process would keep the first one's log.
-    let _ = tracing::subscriber::set_global_default(
-        tracing_subscriber::registry().with(lines.with_filter(level)),
-    );
+/// From here on what the program says goes to the end of the file `path`, or to standard error if it is empty. A
+/// log that cannot be written to later (disk full) stops nothing.
+pub fn start(path: &Path, format: LogFormat, level: LevelFilter) -> io::Result<()> {
+    let writer = if path.as_os_str().is_empty() {
+        BoxMakeWriter::new(io::stderr)
+    } else {
+        BoxMakeWriter::new(LogFile::open(path)?)
+    };
+    let lines = layer()
+        .event_format(format)
+        .with_writer(writer)
+        .log_internal_errors(false)
+        // Only this program's own words: a library's could hold anything.
+        .with_filter(Targets::new().with_target(env!("CARGO_CRATE_NAME"), level));
+    tracing_subscriber::registry().with(lines).try_init().map_err(io::Error::other)
 }
 
 /// A line as the log has it, for what must be said though nothing is logged.
 pub fn line(message: &str) -> String {
-    Said { message: message.to_owned(), ..Said::default() }.as_text(&Zoned::now())
+    Line { message: message.to_owned(), ..Line::default() }.as_text(&Zoned::now())
 }
 
-struct Lines {
-    destination: Arc<Destination>,
-    format: LogFormat,
-}
-
-impl<S: Subscriber> Layer<S> for Lines {
-    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        // Only this program's own words: a library's could hold anything.
-        if !event.metadata().target().starts_with(env!("CARGO_CRATE_NAME")) {
-            return;
-        }
-        let mut said = Said::default();
-        event.record(&mut said);
+impl<S: Subscriber + for<'a> LookupSpan<'a>, N: for<'w> FormatFields<'w> + 'static> FormatEvent<S, N>
+    for LogFormat
+{
+    fn format_event(&self, _: &FmtContext<'_, S, N>, mut log: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        let mut line = Line::default();
+        event.record(&mut line);
         let now = Zoned::now();
-        self.destination.write(&match self.format {
-            LogFormat::Text => said.as_text(&now),
-            LogFormat::Json => said.as_json(&now, *event.metadata().level()),
-        });
+        log.write_str(&match self {
+            Self::Text => line.as_text(&now),
+            Self::Json => line.as_json(&now, *event.metadata().level()),
+        })
     }
 }
 
 /// What one event says.
 #[derive(Debug, Default)]
-struct Said {
+struct Line {
     message: String,
     request: Option<String>,
     output: Option<String>,
     dump: Option<&'static str>,
 }
 
-impl Visit for Said {
+impl Visit for Line {
     fn record_str(&mut self, field: &Field, value: &str) {
         match field.name() {
             "message" => self.message.push_str(value),
@@ -122,7 +86,7 @@ impl Visit for Said {
     }
 }
 
-impl Said {
+impl Line {
     fn as_text(&self, now: &Zoned) -> String {
         let mut line = String::with_capacity(64 + self.message.len());
         let request = self.request.as_deref().map(text::printable);
@@ -174,7 +138,7 @@ impl Said {
     }
 }
 
-/// A command's output with its lines kept, as the peer logs it. A line that looks like one of ours is moved
+/// A command's output with its lines kept, as webhook 2.8 logs it. A line that looks like one of ours is moved
 /// in by a tab, so that no output can forge one.
 fn push_output(line: &mut String, output: &str) {
     for (at, part) in output.split_inclusive('\n').enumerate() {
@@ -196,8 +160,8 @@ mod tests {
         "2026-11-22T11:14:05.596[UTC]".parse().unwrap()
     }
 
-    fn said(request: Option<&str>, message: &str, output: Option<&str>) -> Said {
-        Said {
+    fn line_of(request: Option<&str>, message: &str, output: Option<&str>) -> Line {
+        Line {
             message: message.to_owned(),
             request: request.map(str::to_owned),
             output: output.map(str::to_owned),
@@ -207,9 +171,12 @@ mod tests {
 
     #[test]
     fn a_line_has_the_prefix_the_local_time_and_the_id() {
-        assert_eq!(said(None, "starting", None).as_text(&now()), "[webhook] 2026/11/22 11:14:05 starting\n");
         assert_eq!(
-            said(Some("3f3e5e"), "a got matched", None).as_text(&now()),
+            line_of(None, "starting", None).as_text(&now()),
+            "[webhook] 2026/11/22 11:14:05 starting\n"
+        );
+        assert_eq!(
+            line_of(Some("3f3e5e"), "a got matched", None).as_text(&now()),
             "[webhook] 2026/11/22 11:14:05 [3f3e5e] a got matched\n"
         );
     }
@@ -217,7 +184,7 @@ mod tests {
     #[test]
     fn what_comes_from_outside_stays_on_its_line() {
         assert_eq!(
-            said(Some("x]\n[webhook]"), "a\r\nb\u{1b}", None).as_text(&now()),
+            line_of(Some("x]\n[webhook]"), "a\r\nb\u{1b}", None).as_text(&now()),
             "[webhook] 2026/11/22 11:14:05 [x]\\n[webhook]] a\\r\\nb\\x1b\n"
         );
     }
@@ -226,14 +193,14 @@ mod tests {
     fn output_keeps_its_lines_but_cannot_forge_one() {
         let output = "a\nb\r\n\r\rc\n[webhook] 2026/11/22 x\n> [abc] GET\n  [webhook] \n\n";
         assert_eq!(
-            said(None, "command output: ", Some(output)).as_text(&now()),
+            line_of(None, "command output: ", Some(output)).as_text(&now()),
             "[webhook] 2026/11/22 11:14:05 command output: a\nb\r\n\\r\\rc\n\t[webhook] 2026/11/22 x\n\t> [abc] GET\n  [webhook] \n\n\n"
         );
     }
 
     #[test]
     fn a_json_line_is_one_object() {
-        let line = said(Some("3f3e5e"), "command output: ", Some("a\n\"b\u{202e}"))
+        let line = line_of(Some("3f3e5e"), "command output: ", Some("a\n\"b\u{202e}"))
             .as_json(&now(), tracing::Level::INFO);
         assert_eq!(
             line,

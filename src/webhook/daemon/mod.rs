@@ -5,5 +5,6 @@ mod log;
 mod pid_file;
 mod privileges;
 mod run;
+mod signals;
 
 pub use run::run;

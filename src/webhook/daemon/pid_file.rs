@@ -8,6 +8,8 @@ use std::{
     process,
 };
 
+use crate::error_chain::at;
+
 /// A pid file of ours, removed with this value.
 #[derive(Debug)]
 pub struct PidFile(PathBuf);
@@ -15,23 +17,26 @@ pub struct PidFile(PathBuf);
 impl PidFile {
     /// Writes `path`, unless it holds the number of a process that lives.
     pub fn create(path: &Path) -> io::Result<Self> {
-        let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
         if let Ok(text) = std::fs::read_to_string(path)
             && let Ok(pid) = text.trim().parse::<u32>()
             && pid != process::id()
             && Path::new("/proc").join(pid.to_string()).exists()
         {
-            return Err(named(io::Error::other(
-                "pid file found, ensure webhookd is not running or delete the pid file",
-            )));
+            let found = "pid file found, ensure webhookd is not running or delete the pid file";
+            return Err(at(path.display())(io::Error::other(found)));
         }
         if let Some(parent) = path.parent() {
-            DirBuilder::new().recursive(true).mode(0o755).create(parent).map_err(named)?;
+            DirBuilder::new().recursive(true).mode(0o755).create(parent).map_err(at(path.display()))?;
         }
         let mut options = OpenOptions::new();
-        let mut file =
-            options.write(true).create(true).truncate(true).mode(0o600).open(path).map_err(named)?;
-        file.write_all(process::id().to_string().as_bytes()).map_err(named)?;
+        let mut file = options
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(path)
+            .map_err(at(path.display()))?;
+        file.write_all(process::id().to_string().as_bytes()).map_err(at(path.display()))?;
         Ok(Self(path.to_owned()))
     }
 }

@@ -3,7 +3,7 @@
 use std::{fmt::Write as _, iter};
 
 /// `["a" "b\n"]`: an argument list as it stands in the log.
-pub fn list<'a>(words: impl Iterator<Item = &'a [u8]>) -> String {
+pub fn quote_list<'a>(words: impl Iterator<Item = &'a [u8]>) -> String {
     let quoted: Vec<String> = words.map(quote).collect();
     format!("[{}]", quoted.join(" "))
 }
@@ -52,7 +52,7 @@ fn is_printable(c: char) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::list;
+    use super::quote_list;
 
     #[test]
     fn arguments_are_quoted_as_go_quotes_them() {
@@ -65,7 +65,7 @@ mod tests {
             "\u{a0}\u{2028}".as_bytes(),
         ];
         assert_eq!(
-            list(words.into_iter()),
+            quote_list(words.into_iter()),
             r#"["" "a b" "\"\\\n\t\a\x00\x7f" "é́😀" "\xff\xc3" "\u00a0\u2028"]"#
         );
     }

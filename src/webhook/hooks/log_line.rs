@@ -3,9 +3,9 @@
 /// What the log gets, in the order in which the lines stand. The text may hold anything the client sent:
 /// whoever writes it makes it printable.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Line {
+pub enum LogLine {
     /// Belongs to the request: written with the request's id.
     Tagged(String),
-    /// Written without an id, as the peer does.
+    /// Written without an id, as webhook 2.8 does.
     Plain(String),
 }

@@ -8,15 +8,15 @@ use tracing::info;
 use crate::webhook::{go::time::Duration, request_id::RequestId};
 
 /// What the access line of a request says; it is written when this value goes.
-pub struct Access {
-    pub id: RequestId,
-    pub status: StatusCode,
+pub struct AccessLine {
+    id: RequestId,
+    status: StatusCode,
     pub bytes: u64,
     started: Instant,
     request: String,
 }
 
-impl Access {
+impl AccessLine {
     pub fn new(id: RequestId, head: &request::Parts, status: StatusCode, started: Instant) -> Self {
         let host = match head.uri.authority() {
             // Without name and password, if a client wrote them there.
@@ -32,15 +32,15 @@ fn lossy(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-impl Drop for Access {
+impl Drop for AccessLine {
     fn drop(&mut self) {
         let (status, size, took) = (self.status.as_u16(), Size(self.bytes), Duration(self.started.elapsed()));
         info!(request = %self.id, "{status} | {size} | {took} | {}", self.request);
     }
 }
 
-/// Bytes as the peer writes them: `15 B`, `1.2 KiB`, `23 KiB`.
-pub struct Size(pub u64);
+/// Bytes as webhook 2.8 writes them: `15 B`, `1.2 KiB`, `23 KiB`.
+struct Size(u64);
 
 impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

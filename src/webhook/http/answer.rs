@@ -13,13 +13,10 @@ use axum::{
 };
 use hyper::body::Frame;
 
-use super::{
-    access_log::Access,
-    streamed::{Output, Streamed},
-};
-use crate::webhook::{command::Job, go::net_http};
+use super::{access_log::AccessLine, streamed::StreamedOutput};
+use crate::webhook::go::net_http;
 
-/// Bodies up to this size are sent with their length, longer ones in chunks, as the peer does.
+/// Bodies up to this size are sent with their length, longer ones in chunks, as by webhook 2.8.
 const LENGTH_TOLD: usize = 2048;
 
 /// What a request is answered.
@@ -28,35 +25,33 @@ pub struct Answer {
     /// None where nobody asked for a particular one: 200.
     pub status: Option<StatusCode>,
     pub headers: HeaderMap,
-    pub body: Contents,
-    /// What is to be run once the answer is given.
-    pub then: Option<Job>,
+    pub body: AnswerBody,
 }
 
-pub enum Contents {
+pub enum AnswerBody {
     Whole(Vec<u8>),
-    Output(Output),
+    Streamed(Box<StreamedOutput>),
 }
 
-impl Default for Contents {
+impl Default for AnswerBody {
     fn default() -> Self {
         Self::Whole(Vec::new())
     }
 }
 
-impl Contents {
+impl AnswerBody {
     /// As far as it is known already.
     pub fn known(&self) -> &[u8] {
         match self {
             Self::Whole(bytes) => bytes,
-            Self::Output(_) => &[],
+            Self::Streamed(_) => &[],
         }
     }
 }
 
 impl Answer {
     pub fn new(status: impl Into<Option<StatusCode>>, body: impl Into<Vec<u8>>) -> Self {
-        Self { status: status.into(), body: Contents::Whole(body.into()), ..Self::default() }
+        Self { status: status.into(), body: AnswerBody::Whole(body.into()), headers: HeaderMap::new() }
     }
 
     /// With these headers, in place of any of the same name.
@@ -67,30 +62,32 @@ impl Answer {
         self
     }
 
+    /// With these headers, unless there are others of the same name.
+    pub fn with_defaults(mut self, headers: &HeaderMap) -> Self {
+        for (name, value) in headers {
+            self.headers.entry(name).or_insert_with(|| value.clone());
+        }
+        self
+    }
+
     /// Ready for the wire. `access` is written when the last byte is known.
-    pub fn into_response(self, method: &Method, mut access: Option<Access>) -> Response {
+    pub fn into_response(self, method: &Method, access: Option<AccessLine>) -> Response {
         let status = self.status.unwrap_or_default();
         let mut headers = self.headers;
-        let bodiless = matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
         let (start, body) = match self.body {
-            _ if bodiless => (Bytes::new(), Body::empty()),
-            Contents::Whole(bytes) => {
+            _ if matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) => {
+                (Bytes::new(), Body::empty())
+            }
+            AnswerBody::Whole(bytes) => {
                 let bytes = Bytes::from(bytes);
-                if let Some(access) = &mut access {
+                if let Some(mut access) = access {
                     access.bytes += bytes.len() as u64;
                 }
-                let body = if bytes.len() <= LENGTH_TOLD {
-                    Body::from(bytes.clone())
-                } else if method == Method::HEAD {
-                    Body::empty()
-                } else {
-                    Body::new(Chunked(Some(bytes.clone())))
-                };
-                (bytes, body)
+                (bytes.clone(), whole(bytes, method))
             }
-            Contents::Output(output) => {
-                let start = output.first.clone().unwrap_or_default();
-                (start, Body::new(Streamed { output, access: access.take() }))
+            AnswerBody::Streamed(mut output) => {
+                output.access = access;
+                (output.first.clone().unwrap_or_default(), Body::new(output))
             }
         };
         if status == StatusCode::NOT_MODIFIED {
@@ -101,11 +98,20 @@ impl Answer {
         {
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(net_http::content_type(&start)));
         }
-        drop(access);
         let mut response = Response::new(body);
         *response.status_mut() = status;
         *response.headers_mut() = headers;
         response
+    }
+}
+
+fn whole(bytes: Bytes, method: &Method) -> Body {
+    if bytes.len() <= LENGTH_TOLD {
+        Body::from(bytes)
+    } else if method == Method::HEAD {
+        Body::empty()
+    } else {
+        Body::new(Chunked(Some(bytes)))
     }
 }
 

@@ -6,20 +6,31 @@ use axum::http::{StatusCode, header, request::Parts};
 use hyper::body::{Body, Incoming};
 use tokio::time::timeout;
 
-use crate::webhook::memory::{Held, Memory};
+use crate::webhook::memory::{MemoryBudget, Reservation};
+
+/// What a body may take.
+#[derive(Debug)]
+pub struct BodyLimits {
+    /// In bytes.
+    pub size: usize,
+    /// Zero is no limit.
+    pub time: Duration,
+    /// That all bodies share.
+    pub memory: MemoryBudget,
+}
 
 /// What came.
 #[derive(Debug)]
-pub struct Received {
+pub struct ReceivedBody {
     pub bytes: Vec<u8>,
-    pub held: Held,
-    /// Why the rest did not come, if it did not. The peer goes on with the part it has, and so do we.
+    pub reservation: Reservation,
+    /// Why the rest did not come, if it did not. Like webhook 2.8 we go on with the part that is there.
     pub cut_off: Option<String>,
 }
 
 /// Why a body is not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Refused {
+pub enum BodyRefused {
     #[error("the request body is larger than -max-body-size")]
     TooLarge,
     #[error("the request body did not come within -body-timeout")]
@@ -28,7 +39,7 @@ pub enum Refused {
     NoRoom,
 }
 
-impl Refused {
+impl BodyRefused {
     pub fn status(self) -> StatusCode {
         match self {
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -39,35 +50,26 @@ impl Refused {
 }
 
 /// A request's body, until somebody wants it.
-pub enum Intake {
+#[derive(Debug)]
+pub enum RequestBody {
     OnTheWire(Incoming),
-    Done(Result<Received, Refused>),
+    Received(Result<ReceivedBody, BodyRefused>),
 }
 
-impl Intake {
-    pub fn new(body: Incoming) -> Self {
-        Self::OnTheWire(body)
-    }
-
+impl RequestBody {
     /// Reads it to its end.
-    pub async fn receive(
-        self,
-        head: &Parts,
-        most: usize,
-        time: Duration,
-        memory: &Memory,
-    ) -> Result<Received, Refused> {
+    pub async fn receive(self, head: &Parts, limits: &BodyLimits) -> Result<ReceivedBody, BodyRefused> {
         let mut body = match self {
-            Self::Done(received) => return received,
+            Self::Received(received) => return received,
             Self::OnTheWire(body) => body,
         };
-        let received = if body.size_hint().lower() > most as u64 {
+        let received = if body.size_hint().lower() > limits.size as u64 {
             // Known before a byte of it is asked for: whoever waits for `100 Continue` need not send it.
-            Err(Refused::TooLarge)
-        } else if time.is_zero() {
-            collect(&mut body, most, memory).await
+            Err(BodyRefused::TooLarge)
+        } else if limits.time.is_zero() {
+            collect(&mut body, limits).await
         } else {
-            timeout(time, collect(&mut body, most, memory)).await.unwrap_or(Err(Refused::TooSlow))
+            timeout(limits.time, collect(&mut body, limits)).await.unwrap_or(Err(BodyRefused::TooSlow))
         };
         if received.is_err() {
             discard(body, head);
@@ -85,9 +87,9 @@ impl Intake {
     }
 }
 
-async fn collect(body: &mut Incoming, most: usize, memory: &Memory) -> Result<Received, Refused> {
-    let mut received =
-        Received { bytes: Vec::new(), held: memory.hold(0).ok_or(Refused::NoRoom)?, cut_off: None };
+async fn collect(body: &mut Incoming, limits: &BodyLimits) -> Result<ReceivedBody, BodyRefused> {
+    let reservation = limits.memory.reserve(0).ok_or(BodyRefused::NoRoom)?;
+    let mut received = ReceivedBody { bytes: Vec::new(), reservation, cut_off: None };
     while let Some(frame) = poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)).await {
         let data = match frame.map(hyper::body::Frame::into_data) {
             Ok(Ok(data)) => data,
@@ -100,11 +102,11 @@ async fn collect(body: &mut Incoming, most: usize, memory: &Memory) -> Result<Re
             }
         };
         let length = received.bytes.len() + data.len();
-        if length > most {
-            return Err(Refused::TooLarge);
+        if length > limits.size {
+            return Err(BodyRefused::TooLarge);
         }
-        if let Some(more) = length.checked_sub(received.held.bytes()) {
-            received.held.and(memory.hold(more).ok_or(Refused::NoRoom)?);
+        if let Some(more) = length.checked_sub(received.reservation.bytes()) {
+            received.reservation.add(limits.memory.reserve(more).ok_or(BodyRefused::NoRoom)?);
         }
         if received.bytes.is_empty() {
             received.bytes = data.into();

@@ -9,7 +9,7 @@ use super::answer::Answer;
 use crate::webhook::{go::textproto::canonical, request_id::RequestId};
 
 /// Shows a request as it came, headers in order of their names.
-pub fn request(id: &RequestId, head: &request::Parts, body: &[u8]) {
+pub fn dump_request(id: &RequestId, head: &request::Parts, body: &[u8]) {
     let mut text = format!("{} {} {:?}\n", head.method, head.uri, head.version);
     if head.uri.authority().is_none() {
         for host in head.headers.get_all(header::HOST) {
@@ -52,7 +52,7 @@ fn is_last(head: &request::Parts) -> bool {
 }
 
 /// Shows an answer as the hook made it: without what the server adds, and with status 0 if it set none.
-pub fn answer(id: &RequestId, answer: &Answer) {
+pub fn dump_answer(id: &RequestId, answer: &Answer) {
     let mut text = match answer.status {
         Some(status) => format!("{} {}\n", status.as_u16(), status.canonical_reason().unwrap_or_default()),
         None => "0 \n".to_owned(),

@@ -1,17 +1,18 @@
-//! What a request's way is made of.
+//! What a request's way is made of: where it goes, its body, its answer, its lines in the log.
 
 mod access_log;
 mod answer;
 mod body;
-pub mod dump;
-mod refusal;
+mod dump;
+mod refusals;
 mod route;
 mod status;
 mod streamed;
 
-pub use access_log::Access;
-pub use answer::{Answer, Contents, headers};
-pub use body::{Intake, Received, Refused};
-pub use refusal::{destination, status_only};
+pub use access_log::AccessLine;
+pub use answer::{Answer, AnswerBody, headers};
+pub use body::{BodyLimits, BodyRefused, ReceivedBody, RequestBody};
+pub use dump::{dump_answer, dump_request};
+pub use refusals::{destination, status_only};
 pub use status::{UnknownStatus, configured};
-pub use streamed::Output;
+pub use streamed::StreamedOutput;

@@ -22,7 +22,7 @@ use listenfd::ListenFd;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 
 use super::stream::Socket;
-use crate::webhook::{client::Peer, go::syscall::reason, options::Options};
+use crate::webhook::{client::Client, go::syscall::reason, options::Options};
 
 /// Connections that the kernel keeps for us until we take them; it cuts that down to what it is set to.
 const BACKLOG: i32 = 4096;
@@ -228,15 +228,15 @@ pub enum Listener {
 }
 
 impl Listener {
-    pub async fn accept(&self) -> io::Result<(Socket, Peer)> {
+    pub async fn accept(&self) -> io::Result<(Socket, Client)> {
         match self {
             Self::Tcp(socket) => {
                 let (stream, address) = socket.accept().await?;
-                Ok((stream.into(), Peer::Tcp(address)))
+                Ok((stream.into(), Client::Tcp(address)))
             }
             Self::Unix { socket, .. } => {
                 let (stream, _) = socket.accept().await?;
-                Ok((stream.into(), Peer::Unix))
+                Ok((stream.into(), Client::Unix))
             }
         }
     }

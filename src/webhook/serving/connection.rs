@@ -4,17 +4,18 @@ use std::sync::Arc;
 
 use super::service::Service;
 use crate::webhook::{
-    client::Peer,
-    net::{Seat, Socket},
-    shutdown::Stop,
+    client::Client,
+    net::{ConnectionSlot, Socket},
+    shutdown::Shutdown,
 };
 
-/// One connection's view of the service.
+/// What a request needs of the connection it came by.
 #[derive(Clone)]
 pub struct Connection {
     pub service: Arc<Service>,
-    pub peer: Peer,
-    pub seat: Arc<Seat>,
+    /// The other end; perhaps a proxy.
+    pub client: Client,
+    pub slot: Arc<ConnectionSlot>,
     pub socket: Arc<Socket>,
-    pub stop: Stop,
+    pub shutdown: Shutdown,
 }

@@ -1,26 +1,22 @@
-//! A hook's URL is asked for: what is answered when, step by step in the peer's order.
+//! A request for a hook, step by step in the order of webhook 2.8: found, received, decided, run, answered.
 
-use std::{
-    sync::Arc,
-    time::{Instant, SystemTime},
-};
+use std::{panic::resume_unwind, sync::Arc, time::SystemTime};
 
-use axum::{
-    body::Bytes,
-    http::{HeaderValue, Method, StatusCode, header, request::Parts},
-};
+use axum::http::{HeaderValue, Method, StatusCode, header, request::Parts};
 use tokio::{sync::mpsc, task::block_in_place};
 use tracing::{info, warn};
 
 use super::{connection::Connection, hook_table::Served};
 use crate::webhook::{
-    client::Peer,
-    command::{Job, Line, Place, Reader, say},
+    client::Client,
+    command::{CommandQueue, CommandResult, Job, OutputTo, Slot},
     go::textproto::canonical,
-    hooks::{Hook, Outcome, Request},
-    http::{Answer, Contents, Intake, Output, Received, Refused, UnknownStatus, configured, headers},
-    memory::LARGE,
-    net::Answering,
+    hooks::{Delivery, Hook, Inputs, Outcome, Request, decide},
+    http::{
+        Answer, AnswerBody, BodyRefused, ReceivedBody, RequestBody, StreamedOutput, UnknownStatus,
+        configured, headers,
+    },
+    net::ActiveRequest,
     request_id::RequestId,
 };
 
@@ -35,201 +31,231 @@ const RETRY_AFTER: HeaderValue = HeaderValue::from_static("10");
 /// Nothing more is read from a connection after a body that did not come to its end.
 const CLOSE: HeaderValue = HeaderValue::from_static("close");
 
+/// A body past this size is dealt with where it holds up no other request.
+const LARGE: usize = 256 * 1024;
+
 /// Pieces of output on their way to a client.
 const PIECES: usize = 16;
 
 /// A request that is logged and answered.
-pub struct Visit<'a> {
+pub struct HookRequest<'a> {
     pub connection: &'a Connection,
-    pub answering: Arc<Answering>,
     pub head: &'a Parts,
-    pub id: RequestId,
-    pub peer: Peer,
-    pub started: Instant,
+    pub id: &'a RequestId,
+    pub client: Client,
+    pub active: &'a Arc<ActiveRequest>,
 }
 
-impl Visit<'_> {
-    /// The answer of the hook `hook_id`; the order of the steps is the peer's.
-    pub async fn hook(&self, hook_id: &[u8], intake: Intake) -> Answer {
-        let (id, service, method) = (&self.id, &self.connection.service, &self.head.method);
-        info!(request = %id, "incoming HTTP {method} request from {}", self.peer);
+impl HookRequest<'_> {
+    /// The answer of the hook `hook_id`, and what is to be run once it is given.
+    pub async fn answer(&self, hook_id: &[u8], body: RequestBody) -> (Answer, Option<Job>) {
+        let (served, received) = match self.accept(hook_id, body).await {
+            Ok(accepted) => accepted,
+            Err(answer) => return (*answer, None),
+        };
+        let cut_off = received.cut_off.is_some();
+        let (answer, job) = match self.job(&served, received) {
+            Ok(job) => self.run(&served.hook, job).await,
+            Err(answer) => (*answer, None),
+        };
+        let mut answer = answer.with_defaults(&self.connection.service.headers);
+        if cut_off {
+            answer.headers.insert(header::CONNECTION, CLOSE);
+        }
+        (answer, job)
+    }
+
+    /// The hook and the body; or the answer, if there is no such hook or the request may not go on.
+    async fn accept(&self, hook_id: &[u8], body: RequestBody) -> Result<(Served, ReceivedBody), Box<Answer>> {
+        let (id, service, method) = (self.id, &self.connection.service, &self.head.method);
+        info!(request = %id, "incoming HTTP {method} request from {}", self.client);
         let Some(served) = service.hooks.find(hook_id) else {
-            intake.leave(self.head);
-            return Answer::new(StatusCode::NOT_FOUND, "Hook not found.");
+            body.leave(self.head);
+            return Err(Answer::new(StatusCode::NOT_FOUND, "Hook not found.").into());
         };
         let hook = &served.hook;
         if !allows(hook, &service.methods, method.as_str()) {
             info!(request = %id, "HTTP {method} method not allowed for hook \"{}\"", hook.id);
-            intake.leave(self.head);
-            return Answer::new(StatusCode::METHOD_NOT_ALLOWED, "");
+            body.leave(self.head);
+            return Err(Answer::new(StatusCode::METHOD_NOT_ALLOWED, "").into());
         }
         info!(request = %id, "{} got matched", hook.id);
-        let received = match self.receive(intake).await {
-            Ok(received) => received,
-            Err(refused) => {
-                warn!(request = %id, "{refused}");
-                let mut answer = Answer::new(refused.status(), format!("{refused}\n")).with(&service.headers);
-                answer.headers.insert(header::CONNECTION, CLOSE);
-                if refused == Refused::NoRoom {
-                    answer.headers.insert(header::RETRY_AFTER, RETRY_AFTER);
-                }
-                return answer;
+        let received = self.receive(body).await.map_err(|refused| {
+            warn!(request = %id, "{refused}");
+            let mut answer = Answer::new(refused.status(), format!("{refused}\n")).with(&service.headers);
+            answer.headers.insert(header::CONNECTION, CLOSE);
+            if refused == BodyRefused::NoRoom {
+                answer.headers.insert(header::RETRY_AFTER, RETRY_AFTER);
             }
-        };
+            answer
+        })?;
         if let Some(why) = &received.cut_off {
             warn!(request = %id, "error reading the request body: {why}");
         }
-        let Received { bytes, held, cut_off } = received;
-        let large = bytes.len() > LARGE;
-        let request = Request::new(
-            hook,
-            method.to_string(),
-            self.peer.to_string(),
-            self.headers(),
-            self.head.uri.query().unwrap_or_default().to_owned(),
-            bytes,
-        );
-        let decide = || hook.decide(&request, SystemTime::now());
-        let decision = if large { block_in_place(decide) } else { decide() };
+        Ok((served, received))
+    }
+
+    /// The body; from then on the connection is no longer idle.
+    pub async fn receive(&self, body: RequestBody) -> Result<ReceivedBody, BodyRefused> {
+        let received = body.receive(self.head, &self.connection.service.body_limits).await;
+        self.connection.slot.request_received();
+        received
+    }
+
+    /// The command with all that it is given; or the answer, if the hook does not fire or too much runs already.
+    fn job(&self, served: &Served, received: ReceivedBody) -> Result<Job, Box<Answer>> {
+        let ReceivedBody { bytes, reservation, .. } = received;
+        let inputs = if bytes.len() > LARGE {
+            block_in_place(|| self.decide(&served.hook, bytes))
+        } else {
+            self.decide(&served.hook, bytes)
+        }?;
+        Ok(Job {
+            hook: Arc::clone(&served.hook),
+            id: self.id.clone(),
+            inputs,
+            body: reservation,
+            slots: self.slots(served)?,
+            output: OutputTo::Nobody,
+            memory: self.connection.service.memory.clone(),
+            shutdown: self.connection.shutdown.clone(),
+        })
+    }
+
+    /// What the command is given; or the answer, if the hook does not fire.
+    fn decide(&self, hook: &Hook, body: Vec<u8>) -> Result<Inputs, Box<Answer>> {
+        let delivery = Delivery::new(hook, self.request(body));
+        let decision = decide(&delivery, SystemTime::now());
         for line in &decision.lines {
-            say(id, line);
+            self.id.log(line);
         }
-        let answer = match decision.outcome {
+        let (status, text) = match decision.outcome {
             Outcome::Fires => {
-                info!(request = %id, "{} hook triggered successfully", hook.id);
-                let stop = self.connection.stop.clone();
-                let memory = Arc::clone(&service.memory);
-                let job = |places, reader| Job {
-                    served: Arc::clone(&served),
-                    id: id.clone(),
-                    request,
-                    held,
-                    places,
-                    reader,
-                    memory,
-                    stop,
-                };
-                self.fire(&served, job).await
+                info!(request = %self.id, "{} hook triggered successfully", hook.id);
+                return Ok(Inputs::of(delivery));
             }
             Outcome::Mismatch { unsigned } => {
-                let code = if unsigned && hook.signature_mismatch_code != 0 {
-                    hook.signature_mismatch_code
-                } else {
-                    hook.mismatch_code
-                };
+                let code = hook.signature_mismatch_code;
+                let code = if unsigned && code != 0 { code } else { hook.mismatch_code };
                 let status = self.status(hook, code);
                 info!(
-                    request = %id,
+                    request = %self.id,
                     "{} got matched, but didn't get triggered because the trigger rules were not satisfied",
                     hook.id
                 );
-                Answer::new(status, NOT_SATISFIED)
+                (status, NOT_SATISFIED)
             }
             Outcome::RuleError { unsigned: true } if hook.signature_mismatch_code != 0 => {
-                Answer::new(self.status(hook, hook.signature_mismatch_code), NOT_SATISFIED)
+                (self.status(hook, hook.signature_mismatch_code), NOT_SATISFIED)
             }
             Outcome::RuleError { .. } | Outcome::Disabled => {
-                Answer::new(StatusCode::INTERNAL_SERVER_ERROR, NOT_EVALUATED)
+                (Some(StatusCode::INTERNAL_SERVER_ERROR), NOT_EVALUATED)
             }
             Outcome::BadMultipart => {
-                Answer::new(StatusCode::INTERNAL_SERVER_ERROR, "Error occurred while parsing multipart form.")
+                (Some(StatusCode::INTERNAL_SERVER_ERROR), "Error occurred while parsing multipart form.")
             }
         };
-        // What the hook says of its own headers goes before what the command line says.
-        let own = answer.headers.clone();
-        let mut answer = answer.with(&service.headers).with(&own);
-        if cut_off.is_some() {
-            answer.headers.insert(header::CONNECTION, CLOSE);
+        Err(Answer::new(status, text).into())
+    }
+
+    fn request(&self, body: Vec<u8>) -> Request {
+        // All but those that Go's server keeps to itself.
+        let kept = self.head.headers.iter().filter(|(name, _)| {
+            **name != header::HOST && **name != header::TRANSFER_ENCODING && **name != header::TRAILER
+        });
+        Request {
+            method: self.head.method.to_string(),
+            remote_addr: self.client.to_string(),
+            headers: kept
+                .map(|(name, value)| (canonical(name.as_str()), value.as_bytes().to_vec()))
+                .collect(),
+            raw_query: self.head.uri.query().unwrap_or_default().to_owned(),
+            body,
         }
+    }
+
+    /// Slots in the queues of the hook and of the daemon; or the answer, if one is full.
+    fn slots(&self, served: &Served) -> Result<Vec<Slot>, Box<Answer>> {
+        let own = served.queue.iter().map(|queue| (queue, served.hook.busy_code));
+        let shared = self.connection.service.queue.iter().map(|queue| (queue, 503));
+        let enter = |(queue, code): (&CommandQueue, _)| {
+            queue.enter().ok_or_else(|| Box::new(self.busy(&served.hook, code)))
+        };
+        own.chain(shared).map(enter).collect()
+    }
+
+    fn busy(&self, hook: &Hook, code: i64) -> Answer {
+        warn!(request = %self.id, "{} is not run: too many commands run and wait already", hook.id);
+        let status = configured(code).ok().flatten().unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
+        let mut answer = Answer::new(status, "Too many requests are waiting, try again later.\n");
+        answer.headers.insert(header::RETRY_AFTER, RETRY_AFTER);
         answer
     }
 
-    /// Runs the hook's command, at once, soon or in the background, unless too much runs already.
-    async fn fire(&self, served: &Arc<Served>, job: impl FnOnce(Vec<Place>, Reader) -> Job) -> Answer {
-        let (id, service, hook) = (&self.id, &self.connection.service, &served.hook);
-        let mut places = Vec::new();
-        for (line, busy_code) in [
-            (served.line.as_deref(), hook.busy_code),
-            (service.line.as_ref(), i64::from(StatusCode::SERVICE_UNAVAILABLE.as_u16())),
-        ] {
-            match line.map(Line::enter) {
-                None => {}
-                Some(Some(place)) => places.push(place),
-                Some(None) => {
-                    warn!(request = %id, "{} is not run: too many commands run and wait already", hook.id);
-                    let status = configured(busy_code).ok().flatten();
-                    let status = status.unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
-                    let mut answer = Answer::new(status, "Too many requests are waiting, try again later.\n");
-                    answer.headers.insert(header::RETRY_AFTER, RETRY_AFTER);
-                    return answer;
-                }
-            }
-        }
-        // Of an answer without a body there is nothing to stream, and the command runs as for any other request.
-        let mut answer = if hook.stream_output && self.head.method != Method::HEAD {
-            self.stream(hook, |sender| job(places, Reader::Client(sender))).await
+    /// Runs the command before the answer, with it, or leaves it for after it.
+    async fn run(&self, hook: &Hook, job: Job) -> (Answer, Option<Job>) {
+        let (mut answer, job) = if hook.stream_output && self.head.method != Method::HEAD {
+            (self.stream(hook, job).await, None)
         } else if hook.output_in_response || hook.stream_output {
-            // A task of its own: the command goes on when the client goes away.
-            let finished = tokio::spawn(job(places, Reader::Answer).run()).await;
-            let finished = finished.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
-            if !finished.failed {
-                Answer::new(self.status(hook, hook.success_code), finished.output)
-            } else if hook.output_in_response_on_error {
-                Answer::new(StatusCode::INTERNAL_SERVER_ERROR, finished.output)
-            } else {
-                self.not_executed()
-            }
+            // Of an answer without a body there is nothing to stream, and the command runs as for any other request.
+            (self.wait(hook, job).await, None)
         } else {
-            let mut answer =
-                Answer::new(self.status(hook, hook.success_code), hook.response_message.as_str());
-            answer.then = Some(job(places, Reader::Nobody));
-            answer
+            let status = self.status(hook, hook.success_code);
+            (Answer::new(status, hook.response_message.as_str()), Some(job))
         };
-        for (name, value) in &headers(&hook.response_headers) {
-            answer.headers.insert(name, value.clone());
-        }
-        answer
+        answer = answer.with(&headers(&hook.response_headers));
+        (answer, job)
     }
 
-    /// Waits for the first piece of output, so that a command that fails at once still answers 500.
-    async fn stream(&self, hook: &Hook, job: impl FnOnce(mpsc::Sender<Bytes>) -> Job) -> Answer {
+    /// Answers with the whole output.
+    async fn wait(&self, hook: &Hook, mut job: Job) -> Answer {
+        job.output = OutputTo::Answer;
+        // A task of its own: the command goes on when the client goes away.
+        let result = tokio::spawn(job.run()).await;
+        let CommandResult { output, failed } =
+            result.unwrap_or_else(|panic| resume_unwind(panic.into_panic()));
+        if !failed {
+            Answer::new(self.status(hook, hook.success_code), output.bytes)
+        } else if hook.output_in_response_on_error {
+            Answer::new(StatusCode::INTERNAL_SERVER_ERROR, output.bytes)
+        } else {
+            self.not_executed()
+        }
+    }
+
+    /// Answers with the output as it comes, from its first piece on, so that a command that fails at once still
+    /// answers 500.
+    async fn stream(&self, hook: &Hook, mut job: Job) -> Answer {
         let (sender, mut rest) = mpsc::channel(PIECES);
-        let mut command = tokio::spawn(job(sender).run());
+        job.output = OutputTo::Client(sender);
+        let mut command = tokio::spawn(job.run());
+        let socket = &self.connection.socket;
         let first = tokio::select! {
             first = rest.recv() => first,
-            () = self.connection.socket.closed() => {
+            () = socket.closed() => {
                 // Nobody is left to answer; the command notices when the receiver goes.
                 return Answer::default();
             }
         };
         let Some(first) = first else {
             return match (&mut command).await {
-                Ok(finished) if !finished.failed => Answer::new(self.status(hook, hook.success_code), ""),
+                Ok(CommandResult { failed: false, .. }) => {
+                    Answer::new(self.status(hook, hook.success_code), "")
+                }
                 _ => self.not_executed(),
             };
         };
         let mut answer = Answer::new(self.status(hook, hook.success_code), "");
-        let socket = Arc::clone(&self.connection.socket);
-        answer.body = Contents::Output(Output {
-            first: Some(first),
-            rest,
-            command,
-            client_gone: Box::pin({
-                let socket = Arc::clone(&socket);
-                async move { socket.closed().await }
-            }),
-            socket,
-            _answering: Arc::clone(&self.answering),
-        });
+        let output = StreamedOutput::new(first, rest, command, Arc::clone(socket), Arc::clone(self.active));
+        answer.body = AnswerBody::Streamed(Box::new(output));
         answer
     }
 
     fn not_executed(&self) -> Answer {
         let mut answer = Answer::new(StatusCode::INTERNAL_SERVER_ERROR, NOT_EXECUTED);
         if !self.connection.service.headers.contains_key(header::CONTENT_TYPE) {
-            answer
-                .headers
-                .insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+            let text = HeaderValue::from_static("text/plain; charset=utf-8");
+            answer.headers.insert(header::CONTENT_TYPE, text);
         }
         answer
     }
@@ -243,22 +269,6 @@ impl Visit<'_> {
             );
             None
         })
-    }
-
-    /// The body; from then on the connection owes us nothing.
-    pub async fn receive(&self, intake: Intake) -> Result<Received, Refused> {
-        let service = &self.connection.service;
-        let received = intake.receive(self.head, service.body_size, service.body_time, &service.memory).await;
-        self.connection.seat.request_is_there();
-        received
-    }
-
-    /// All headers but those that the peer keeps to itself.
-    fn headers(&self) -> Vec<(String, Vec<u8>)> {
-        let kept = self.head.headers.iter().filter(|(name, _)| {
-            **name != header::HOST && **name != header::TRANSFER_ENCODING && **name != header::TRAILER
-        });
-        kept.map(|(name, value)| (canonical(name.as_str()), value.as_bytes().to_vec())).collect()
     }
 }
 

@@ -9,29 +9,29 @@ use std::{
 use tracing::{error, info, warn};
 
 use crate::webhook::{
-    command::Line,
+    command::CommandQueue,
     hooks::{self, Hook},
 };
 
 /// A hook that is served.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Served {
-    pub hook: Hook,
+    pub hook: Arc<Hook>,
     /// Its own bound on commands at a time, if it has one.
-    pub line: Option<Arc<Line>>,
+    pub queue: Option<CommandQueue>,
 }
 
 /// All hooks by their files. A request takes what it needs in one step; a reload replaces a file's hooks in one.
 #[derive(Debug)]
-pub struct Hooks {
+pub struct HookTable {
     template: bool,
     table: RwLock<Arc<Table>>,
 }
 
 #[derive(Debug, Default, Clone)]
 struct Table {
-    files: Vec<(PathBuf, Vec<Arc<Served>>)>,
-    by_id: HashMap<Vec<u8>, Arc<Served>>,
+    files: Vec<(PathBuf, Vec<Served>)>,
+    by_id: HashMap<Vec<u8>, Served>,
 }
 
 /// An id that is in two files, or twice in one.
@@ -39,7 +39,7 @@ struct Table {
 #[error("error: hook with the id {0} has already been loaded! check the hooks files for duplicate ids")]
 pub struct Duplicate(String);
 
-impl Hooks {
+impl HookTable {
     /// Loads `paths` in order. Why a file does not load comes along; it is tried again at each reload.
     pub fn load(paths: &[PathBuf], template: bool) -> Result<(Self, Vec<String>), Duplicate> {
         let mut table = Table::default();
@@ -51,7 +51,7 @@ impl Hooks {
                 faults.push(fault);
                 Vec::new()
             }) {
-                // Twice in one file is not looked for here: the first one is served, as by the peer.
+                // Twice in one file is not looked for here: the first one is served, as by webhook 2.8.
                 if table.by_id.contains_key(hook.id.as_bytes()) {
                     return Err(Duplicate(hook.id));
                 }
@@ -65,7 +65,7 @@ impl Hooks {
     }
 
     /// The hook with this id.
-    pub fn find(&self, id: &[u8]) -> Option<Arc<Served>> {
+    pub fn find(&self, id: &[u8]) -> Option<Served> {
         self.table.read().unwrap_or_else(PoisonError::into_inner).by_id.get(id).cloned()
     }
 
@@ -84,15 +84,11 @@ impl Hooks {
         info!("attempting to reload hooks from {}", path.display());
         let Ok(hooks) = read(path, self.template) else { return };
         let old = self.current();
-        let mut fresh = Table {
-            files: old.files.iter().filter(|(file, _)| file != path).cloned().collect(),
-            ..Table::default()
-        };
-        fresh.index();
-        let mut ids: HashSet<Vec<u8>> = fresh.by_id.keys().cloned().collect();
+        let others = old.files.iter().filter(|(file, _)| file != path).flat_map(|(_, hooks)| hooks);
+        let mut ids: HashSet<String> = others.map(|served| served.hook.id.clone()).collect();
         let mut served = Vec::new();
         for hook in hooks {
-            if !ids.insert(hook.id.clone().into_bytes()) {
+            if !ids.insert(hook.id.clone()) {
                 error!("{}", Duplicate(hook.id));
                 info!("reverting hooks back to the previous configuration");
                 return;
@@ -116,7 +112,7 @@ impl Hooks {
         Arc::clone(&self.table.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn replace(&self, path: &Path, served: &[Arc<Served>]) {
+    fn replace(&self, path: &Path, served: &[Served]) {
         let mut table = Table::clone(&self.current());
         for (_, hooks) in table.files.iter_mut().filter(|(file, _)| file == path) {
             *hooks = served.to_vec();
@@ -127,19 +123,19 @@ impl Hooks {
 }
 
 impl Table {
-    /// A hook of the same id and bound keeps its waiting line: who runs and waits now still counts.
-    fn serve(&self, hook: Hook) -> Arc<Served> {
-        let line = Line::of(&hook).map(|line| {
-            let old = self.by_id.get(hook.id.as_bytes()).and_then(|served| served.line.as_ref());
-            old.filter(|old| old.bounds() == line.bounds()).map_or_else(|| Arc::new(line), Arc::clone)
+    /// A hook of the same id and bounds keeps its queue: who runs and waits now still counts.
+    fn serve(&self, hook: Hook) -> Served {
+        let queue = CommandQueue::new(hook.max_concurrency, hook.max_waiting).map(|queue| {
+            let old = self.by_id.get(hook.id.as_bytes()).and_then(|served| served.queue.clone());
+            old.filter(|old| old.has_bounds_of(&queue)).unwrap_or(queue)
         });
-        Arc::new(Served { hook, line })
+        Served { hook: Arc::new(hook), queue }
     }
 
     fn index(&mut self) {
         self.by_id.clear();
         for served in self.files.iter().flat_map(|(_, hooks)| hooks) {
-            self.by_id.entry(served.hook.id.clone().into_bytes()).or_insert_with(|| Arc::clone(served));
+            self.by_id.entry(served.hook.id.clone().into_bytes()).or_insert_with(|| served.clone());
         }
     }
 }

@@ -8,7 +8,7 @@ mod server;
 mod service;
 mod watch;
 
-pub use hook_table::{Hooks, Served};
-pub use server::{Server, connections};
+pub use hook_table::HookTable;
+pub use server::Server;
 pub use service::Service;
 pub use watch::Watcher;

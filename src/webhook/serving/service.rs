@@ -1,17 +1,19 @@
 //! What all requests share: the hooks, and what the command line says about answers and bounds.
 
-use std::{sync::Arc, time::Duration};
-
 use axum::http::HeaderMap;
 
-use super::hook_table::Hooks;
+use super::hook_table::HookTable;
 use crate::webhook::{
-    client::TrustedProxies, command::Line, http::headers, memory::Memory, options::Options,
+    client::TrustedProxies,
+    command::CommandQueue,
+    http::{BodyLimits, headers},
+    memory::MemoryBudget,
+    options::Options,
 };
 
 /// What all requests share.
 pub struct Service {
-    pub hooks: Hooks,
+    pub hooks: HookTable,
     /// What the path of a hook begins with: `/hooks/`.
     pub prefix: String,
     /// Of hooks that list none; none here either means any.
@@ -20,10 +22,9 @@ pub struct Service {
     /// Whether a client may name its request's id, and how long (0: as it likes).
     pub request_id_limit: Option<usize>,
     pub proxies: TrustedProxies,
-    pub body_size: usize,
-    pub body_time: Duration,
-    pub memory: Arc<Memory>,
-    pub line: Option<Line>,
+    pub body_limits: BodyLimits,
+    pub memory: MemoryBudget,
+    pub queue: Option<CommandQueue>,
     pub debug: bool,
 }
 
@@ -31,7 +32,7 @@ pub struct Service {
 const MEMORY: usize = 256 << 20;
 
 impl Service {
-    pub fn new(options: &Options, hooks: Hooks) -> Self {
+    pub fn new(options: &Options, hooks: HookTable) -> Self {
         let prefix = match options.urlprefix.as_str() {
             "" => "/".to_owned(),
             prefix => format!("/{prefix}/"),
@@ -40,6 +41,7 @@ impl Service {
             "" => Vec::new(),
             list => list.split(',').map(|method| method.replace(' ', "").to_uppercase()).collect(),
         };
+        let memory = MemoryBudget::new(MEMORY.max(options.max_body_size.saturating_mul(4)));
         Self {
             hooks,
             prefix,
@@ -49,11 +51,13 @@ impl Service {
                 .x_request_id
                 .then(|| usize::try_from(options.x_request_id_limit).unwrap_or(0)),
             proxies: options.trusted_proxies.clone(),
-            body_size: options.max_body_size,
-            body_time: options.body_timeout,
-            memory: Arc::new(Memory::new(MEMORY.max(options.max_body_size.saturating_mul(4)))),
-            line: (options.max_concurrency > 0)
-                .then(|| Line::new(options.max_concurrency, options.max_waiting)),
+            body_limits: BodyLimits {
+                size: options.max_body_size,
+                time: options.body_timeout,
+                memory: memory.clone(),
+            },
+            memory,
+            queue: CommandQueue::new(options.max_concurrency, options.max_waiting),
             debug: options.debug,
         }
     }

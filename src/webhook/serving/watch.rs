@@ -16,7 +16,7 @@ use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use tokio::{io::AsyncReadExt, net::unix::pipe, time::timeout};
 use tracing::{info, warn};
 
-use super::hook_table::Hooks;
+use super::hook_table::HookTable;
 
 /// So long nothing may happen before a file is looked at: an editor's several steps are one change.
 const QUIET: Duration = Duration::from_millis(100);
@@ -67,7 +67,7 @@ impl Watcher {
 
     /// Keeps `hooks` as the files are, until a file that goes away leaves none of them and `may_be_empty` is
     /// not set.
-    pub async fn run(self, hooks: &Hooks, may_be_empty: bool) -> io::Result<()> {
+    pub async fn run(self, hooks: &HookTable, may_be_empty: bool) -> io::Result<()> {
         let Self { mut files, kernel } = self;
         for (path, _) in &files {
             info!("setting up file watcher for {}", path.display());

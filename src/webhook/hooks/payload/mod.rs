@@ -1,4 +1,4 @@
-//! The payload of a request, whatever it was written in.
+//! The payload of a request, whatever it is written in.
 
 mod document;
 mod json;
@@ -6,4 +6,6 @@ mod node;
 mod parse;
 mod xml;
 
-pub use parse::{Format, Parsed, headers, parse, query};
+pub use document::{Builder, Document, Missing, View};
+pub use json::parse_object;
+pub use parse::{BrokenMultipart, Format, parse};

@@ -7,12 +7,7 @@ mod signatures;
 
 use std::time::{Duration, SystemTime};
 
-use super::{
-    file,
-    hook::{Decision, Hook, Inputs, Outcome},
-    log_line::Line,
-    request::Request,
-};
+use super::{Decision, Delivery, Hook, Inputs, LogLine, Outcome, Request, decide, file};
 
 /// The one hook that `text` describes.
 fn hook(text: &str) -> Hook {
@@ -59,15 +54,22 @@ impl Ask {
         Self { from, ..self }
     }
 
-    fn request(self, hook: &Hook) -> Request {
+    fn delivery(self, hook: &Hook) -> Delivery<'_> {
         let mut headers = vec![("Content-Type".to_owned(), self.content_type.into())];
         headers.extend(self.headers.into_iter().map(|(name, value)| (name.to_owned(), value.into_bytes())));
-        Request::new(hook, "POST".to_owned(), self.from.to_owned(), headers, self.query.to_owned(), self.body)
+        let request = Request {
+            method: "POST".to_owned(),
+            remote_addr: self.from.to_owned(),
+            headers,
+            raw_query: self.query.to_owned(),
+            body: self.body,
+        };
+        Delivery::new(hook, request)
     }
 
     fn decide(self, hook: &Hook) -> Decision {
         // Thu 02 Jan 2020 03:04:05 UTC
-        hook.decide(&self.request(hook), SystemTime::UNIX_EPOCH + Duration::from_secs(1_577_934_245))
+        decide(&self.delivery(hook), SystemTime::UNIX_EPOCH + Duration::from_secs(1_577_934_245))
     }
 
     fn outcome(self, hook: &Hook) -> Outcome {
@@ -75,7 +77,7 @@ impl Ask {
     }
 
     fn inputs(self, hook: &Hook) -> Inputs {
-        hook.inputs(&self.request(hook))
+        Inputs::of(self.delivery(hook))
     }
 
     /// What the command gets as its arguments.
@@ -84,11 +86,11 @@ impl Ask {
     }
 }
 
-fn texts(lines: &[Line]) -> Vec<&str> {
+fn texts(lines: &[LogLine]) -> Vec<&str> {
     lines
         .iter()
         .map(|line| match line {
-            Line::Tagged(text) | Line::Plain(text) => text.as_str(),
+            LogLine::Tagged(text) | LogLine::Plain(text) => text.as_str(),
         })
         .collect()
 }

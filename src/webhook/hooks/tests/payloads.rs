@@ -1,5 +1,5 @@
 use super::{FIRES, hook, post, texts};
-use crate::webhook::hooks::hook::{Hook, Outcome};
+use crate::webhook::hooks::{Hook, Outcome};
 
 /// A hook that passes these: `source:name`.
 fn passing(arguments: &[&str], more: &str) -> Hook {
@@ -50,9 +50,9 @@ fn paths_lead_through_objects_and_lists() {
         assert_eq!(post(body).arguments(&hook), [value], "{path}");
     }
     let hook = passing(&["payload:a.b.nope.more"], "");
-    let request = post(body).request(&hook);
+    let delivery = post(body).delivery(&hook);
     assert_eq!(
-        hook.arguments[0].resolve(&request).unwrap_err().to_string(),
+        delivery.value(&hook.arguments[0]).unwrap_err().to_string(),
         "parameter node not found: nope.more"
     );
 }

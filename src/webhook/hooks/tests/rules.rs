@@ -1,11 +1,11 @@
 use super::{ERROR, FIRES, MISMATCH, hook, post, texts};
-use crate::webhook::hooks::hook::Outcome;
+use crate::webhook::hooks::Outcome;
 
 const BODY: &str = r#"{"n": 1, "nul": null, "s": "x y", "l": [10, {"k": "v"}]}"#;
 
 /// A hook with this trigger-rule; `V(name, value)` is short for a value rule on the payload, `S` for a
 /// signature rule.
-fn with_rule(rule: &str) -> crate::webhook::hooks::hook::Hook {
+fn with_rule(rule: &str) -> crate::webhook::hooks::Hook {
     let value = |name: &str, value: &str| {
         format!(
             r#"{{"match": {{"type": "value", "value": "{value}", "parameter": {{"source": "payload", "name": "{name}"}}}}}}"#

@@ -1,8 +1,5 @@
 use super::{ERROR, FIRES, hook, post, texts};
-use crate::webhook::hooks::{
-    hook::{Hook, Outcome},
-    log_line::Line,
-};
+use crate::webhook::hooks::{Hook, LogLine, Outcome, decide};
 
 const WRONG: Outcome = Outcome::RuleError { unsigned: true };
 
@@ -85,7 +82,7 @@ fn the_log_shows_what_was_received_and_never_what_was_expected() {
     let decision = post(r#"{"n":1}"#).header("X-Sig", "sha1=a,sha1=b").decide(&hook);
     let deprecated = "warn: use of deprecated option payload-hash-sha1; use payload-hmac-sha1 instead";
     let error = "error evaluating hook: invalid payload signatures [a b]";
-    assert_eq!(decision.lines, [Line::Plain(deprecated.to_owned()), Line::Tagged(error.to_owned())]);
+    assert_eq!(decision.lines, [LogLine::Plain(deprecated.to_owned()), LogLine::Tagged(error.to_owned())]);
     let lines = post("").header("X-Sig", "a").decide(&hook).lines;
     assert_eq!(texts(&lines)[2], "error evaluating hook: invalid payload signatures [a] on empty payload");
     assert!(!format!("{hook:?}").contains("k3y"), "a secret shows itself");
@@ -94,10 +91,10 @@ fn the_log_shows_what_was_received_and_never_what_was_expected() {
 #[test]
 fn a_wrong_signature_costs_no_parsing() {
     let hook = signed("payload-hmac-sha1", "k3y");
-    let request = post("{broken").header("X-Sig", "bad").request(&hook);
-    let decision = hook.decide(&request, std::time::SystemTime::now());
+    let delivery = post("{broken").header("X-Sig", "bad").delivery(&hook);
+    let decision = decide(&delivery, std::time::SystemTime::now());
     assert_eq!(texts(&decision.lines), ["error evaluating hook: invalid payload signatures [bad]"]);
-    assert!(request.parsed_so_far().is_none());
+    assert!(delivery.parsed_so_far().is_none());
 }
 
 #[test]
@@ -141,6 +138,6 @@ fn scalr_signs_body_and_date_and_the_date_is_now() {
     let leap = ask("Thu 02 Jan 2020 03:04:60 UTC", "bdd0b21c88cf7db1f1f60ef4cadcbe421c2ec64e");
     assert_eq!(leap.outcome(&hook), ERROR, "no date to the peer");
     let later = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_577_934_245 + 301);
-    let decision = hook.decide(&ask(right.0, right.1).request(&hook), later);
+    let decision = decide(&ask(right.0, right.1).delivery(&hook), later);
     assert_eq!(texts(&decision.lines), ["error evaluating hook: invalid payload signature outdated"]);
 }

@@ -1,19 +1,21 @@
 //! A command and what it has started, when it has to be ended: its process group, and whatever descends from
 //! it in groups of its own, as far as it was seen before its parent was gone.
 
-use std::{fs, os::fd::OwnedFd};
+use std::os::fd::OwnedFd;
 
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open, pidfd_send_signal};
 
+use crate::proc_table;
+
 /// A tree that is being ended.
 #[derive(Debug)]
-pub struct Tree {
+pub struct ProcessTree {
     group: Pid,
     /// Descendants, held by descriptors: a number could be somebody else's by the time it is signalled.
     seen: Vec<(Pid, OwnedFd)>,
 }
 
-impl Tree {
+impl ProcessTree {
     /// The tree of the command that leads the process group `group`.
     pub fn of(group: Pid) -> Self {
         Self { group, seen: Vec::new() }
@@ -31,7 +33,10 @@ impl Tree {
     fn look(&mut self) {
         let mut parents: Vec<Pid> = self.seen.iter().map(|(pid, _)| *pid).chain([self.group]).collect();
         while let Some(parent) = parents.pop() {
-            for child in children(parent) {
+            // Again if a thread of it ended meanwhile.
+            let children = (0..3).find_map(|_| proc_table::children(parent.as_raw_pid()));
+            let children = children.unwrap_or_default();
+            for child in children.into_iter().filter_map(Pid::from_raw) {
                 if self.seen.iter().all(|(pid, _)| *pid != child)
                     && let Ok(process) = pidfd_open(child, PidfdFlags::empty())
                 {
@@ -41,13 +46,4 @@ impl Tree {
             }
         }
     }
-}
-
-fn children(parent: Pid) -> Vec<Pid> {
-    let threads = fs::read_dir(format!("/proc/{parent}/task")).into_iter().flatten().flatten();
-    let lists = threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
-    lists
-        .flat_map(|list| list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<i32>>())
-        .filter_map(Pid::from_raw)
-        .collect()
 }

@@ -26,8 +26,8 @@ pub fn destination<'h>(head: &'h Parts, prefix: &str) -> Result<Option<Cow<'h, [
     Err(Box::new(answer))
 }
 
-/// The answer to a head that is well-formed, but that the peer's HTTP server does not take either.
-pub fn refused(head: &Parts) -> Option<Response> {
+/// The answer to a head that is well-formed, but that Go's server does not take either.
+fn refused(head: &Parts) -> Option<Response> {
     let of = |name| head.headers.get_all(name).iter().map(HeaderValue::as_bytes);
     let (mut hosts, mut encodings) = (of(header::HOST), of(header::TRANSFER_ENCODING));
     let (host, another) = (hosts.next(), hosts.next());
