@@ -20,34 +20,19 @@ pub struct Part<'b> {
     pub content: Cow<'b, [u8]>,
 }
 
-/// Why a body is broken, in the peer's words: they show in the log.
+/// Why a body is broken.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum MultipartError {
-    #[error("request Content-Type isn't multipart/form-data")]
-    ContentType,
-    #[error("no multipart boundary param in Content-Type")]
-    NoBoundary,
-    #[error("multipart: NextPart: EOF")]
-    NoNextPart,
-    #[error("unexpected EOF")]
-    Truncated,
-    #[error("malformed MIME header initial line: {0:?}")]
-    FirstLine(String),
-    #[error("malformed MIME header: missing colon: {0:?}")]
-    Header(String),
-    #[error("multipart: message too large")]
-    TooManyParts,
-    #[error("multipart: expecting a new Part; got line {0:?}")]
-    Line(String),
-}
+#[error("{0}")]
+pub struct MultipartError(&'static str);
+
+const NO_BOUNDARY: MultipartError = MultipartError("there is no boundary where one must be");
+const BAD_HEADER: MultipartError = MultipartError("a line is no header of a part");
 
 /// The named parts of `body`, in order. `content_type` is the request's own header.
 pub fn parse<'b>(content_type: &str, body: &'b [u8]) -> Result<Vec<Part<'b>>, MultipartError> {
-    let media = MediaType::parse(content_type).map_err(|_| MultipartError::ContentType)?;
-    if media.name != "multipart/form-data" {
-        return Err(MultipartError::ContentType);
-    }
-    let boundary = media.parameter("boundary").ok_or(MultipartError::NoBoundary)?;
+    let media = MediaType::parse(content_type).ok().filter(|media| media.name == "multipart/form-data");
+    let boundary = media.as_ref().and_then(|media| media.parameter("boundary"));
+    let boundary = boundary.ok_or(MultipartError("the Content-Type names no boundary"))?;
     let dashes = format!("--{boundary}").into_bytes();
     let mut reader =
         Reader { rest: body, delimiter: [b"\r\n", &*dashes].concat(), dashes, line_end: b"\r\n" };
@@ -58,7 +43,7 @@ pub fn parse<'b>(content_type: &str, body: &'b [u8]) -> Result<Vec<Part<'b>>, Mu
     for n in 0.. {
         let Some(head) = reader.head()? else { break };
         if n == MAX_PARTS {
-            return Err(MultipartError::TooManyParts);
+            return Err(MultipartError("there are too many parts"));
         }
         let content = reader.content()?;
         parts.extend(part(&head, content));
@@ -117,22 +102,16 @@ impl<'b> Reader<'b> {
     /// Up to the first part; false if there is none.
     fn skip_preamble(&mut self) -> Result<bool, MultipartError> {
         loop {
-            let line = self.line();
-            let Some(after) = line.strip_prefix(&*self.dashes) else {
-                if self.rest.is_empty() {
-                    return Err(MultipartError::NoNextPart);
-                }
-                continue;
-            };
-            match trim_start(after) {
-                b"\r\n" => return Ok(true),
-                b"\n" => {
+            let after = self.line().strip_prefix(&*self.dashes);
+            match after.map(trim_start) {
+                Some(b"\r\n") => return Ok(true),
+                Some(b"\n") => {
                     self.line_end = b"\n";
                     self.delimiter = [b"\n", &*self.dashes].concat();
                     return Ok(true);
                 }
-                _ if self.is_last(after) => return Ok(false),
-                _ if self.rest.is_empty() => return Err(MultipartError::NoNextPart),
+                _ if after.is_some_and(|after| self.is_last(after)) => return Ok(false),
+                _ if self.rest.is_empty() => return Err(NO_BOUNDARY),
                 _ => {}
             }
         }
@@ -142,16 +121,8 @@ impl<'b> Reader<'b> {
     fn boundary(&mut self) -> Result<bool, MultipartError> {
         let line = self.line();
         let after = line.strip_prefix(&*self.dashes).unwrap_or(line);
-        if trim_start(after) == self.line_end {
-            return Ok(true);
-        }
-        if self.is_last(after) {
-            return Ok(false);
-        }
-        Err(match self.rest {
-            [] => MultipartError::NoNextPart,
-            _ => MultipartError::Line(String::from_utf8_lossy(line).into_owned()),
-        })
+        let goes_on = trim_start(after) == self.line_end;
+        if goes_on || self.is_last(after) { Ok(goes_on) } else { Err(NO_BOUNDARY) }
     }
 
     fn is_last(&self, after_dashes: &[u8]) -> bool {
@@ -168,25 +139,17 @@ impl<'b> Reader<'b> {
             if self.rest.is_empty() {
                 return Ok(None);
             }
-            let bytes = self.line();
-            let text = std::str::from_utf8(bytes);
-            let line = text.unwrap_or_default().trim_end_matches(['\r', '\n']);
-            match head.last_mut() {
-                _ if text.is_err() => {
-                    return Err(MultipartError::Header(String::from_utf8_lossy(bytes).trim_end().to_owned()));
-                }
-                _ if line.is_empty() => return Ok(Some(head)),
-                Some((_, value)) if line.starts_with([' ', '\t']) => {
-                    value.to_mut().extend([" ", line.trim()]);
-                }
-                None if line.starts_with([' ', '\t']) => {
-                    return Err(MultipartError::FirstLine(line.to_owned()));
-                }
-                _ => {
-                    let (name, value) =
-                        line.split_once(':').ok_or_else(|| MultipartError::Header(line.to_owned()))?;
-                    head.push((name.trim_end(), Cow::Borrowed(value.trim())));
-                }
+            let line = std::str::from_utf8(self.line()).map_err(|_| BAD_HEADER)?;
+            let line = line.trim_end_matches(['\r', '\n']);
+            if line.is_empty() {
+                return Ok(Some(head));
+            }
+            if line.starts_with([' ', '\t']) {
+                let (_, value) = head.last_mut().ok_or(BAD_HEADER)?;
+                value.to_mut().extend([" ", line.trim()]);
+            } else {
+                let (name, value) = line.split_once(':').ok_or(BAD_HEADER)?;
+                head.push((name.trim_end(), Cow::Borrowed(value.trim())));
             }
         }
     }
@@ -207,7 +170,7 @@ impl<'b> Reader<'b> {
             }
             from = at + 1;
         }
-        Err(MultipartError::Truncated)
+        Err(NO_BOUNDARY)
     }
 
     /// The next line with its end.

@@ -44,8 +44,8 @@ fn push(quoted: &mut String, c: char) {
     };
 }
 
-/// Rust's own idea of it; after another character, because combining marks are fine there.
-fn is_printable(c: char) -> bool {
+/// Is it seen? Rust's own idea of it; after another character, because combining marks are fine there.
+pub fn is_printable(c: char) -> bool {
     let text: String = iter::once('a').chain(iter::once(c)).collect();
     text.escape_debug().nth(2).is_none()
 }

@@ -1,44 +1,48 @@
 //! net/url: query strings and form bodies (`a=b&c=d`), and paths.
 
-use std::{borrow::Cow, fmt::Write};
+use std::borrow::Cow;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, percent_encode};
 
 /// A body with more fields than this is refused: each costs a multiple of its text.
 const MAX_FIELDS: usize = 10_000;
 
+/// What is escaped in a query: all but letters, digits and these. A space is a plus sign.
+const IN_QUERIES: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b' ');
+
+/// What is escaped in a path.
+const IN_PATHS: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'~')
+    .remove(b'$')
+    .remove(b'&')
+    .remove(b'+')
+    .remove(b',')
+    .remove(b'/')
+    .remove(b':')
+    .remove(b';')
+    .remove(b'=')
+    .remove(b'@');
+
 /// A name and its value, decoded.
 pub type Pair<'t> = (Cow<'t, [u8]>, Cow<'t, [u8]>);
 
-/// Why a form cannot be read, in the peer's words: they show in the log.
+/// Why a form cannot be read.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FormError {
-    #[error("invalid semicolon separator in query")]
-    Semicolon,
-    #[error("invalid URL escape {0:?}")]
-    Escape(String),
+    #[error("{0:?} has a semicolon or half an escape")]
+    Field(String),
     #[error("more than {MAX_FIELDS} fields")]
     TooManyFields,
 }
 
 /// The fields of a body: all can be decoded, or none counts.
 pub fn fields(body: &[u8]) -> Result<Vec<Pair<'_>>, FormError> {
-    // Of several faults the peer names this one.
-    if body.contains(&b';') {
-        return Err(FormError::Semicolon);
-    }
     let fields: Vec<_> = pairs(body).take(MAX_FIELDS + 1).collect::<Result<_, _>>()?;
     if fields.len() > MAX_FIELDS { Err(FormError::TooManyFields) } else { Ok(fields) }
-}
-
-/// All pairs, in order; each is decoded or an error of its own.
-fn pairs(text: &[u8]) -> impl Iterator<Item = Result<Pair<'_>, FormError>> {
-    text.split(|byte| *byte == b'&').filter(|part| !part.is_empty()).map(|part| {
-        if part.contains(&b';') {
-            return Err(FormError::Semicolon);
-        }
-        let equals = part.iter().position(|byte| *byte == b'=');
-        let (name, value) = equals.map_or((part, &b""[..]), |at| (&part[..at], &part[at + 1..]));
-        Ok((decode(name)?, decode(value)?))
-    })
 }
 
 /// The pairs that can be read, in order.
@@ -46,51 +50,46 @@ pub fn good_pairs(text: &[u8]) -> impl Iterator<Item = Pair<'_>> {
     pairs(text).filter_map(Result::ok)
 }
 
-fn decode(text: &[u8]) -> Result<Cow<'_, [u8]>, FormError> {
-    if !text.iter().any(|byte| matches!(byte, b'%' | b'+')) {
-        return Ok(Cow::Borrowed(text));
-    }
-    let mut decoded = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((byte, after)) = rest.split_first() {
-        rest = after;
-        match byte {
-            b'+' => decoded.push(b' '),
-            b'%' => {
-                let digits = rest.get(..2).unwrap_or(rest);
-                let mut value = [0];
-                if hex::decode_to_slice(digits, &mut value).is_err() {
-                    return Err(FormError::Escape(format!("%{}", String::from_utf8_lossy(digits))));
-                }
-                decoded.push(value[0]);
-                rest = &rest[2..];
-            }
-            other => decoded.push(*other),
+/// All pairs, in order; each is decoded or an error of its own.
+fn pairs(text: &[u8]) -> impl Iterator<Item = Result<Pair<'_>, FormError>> {
+    text.split(|byte| *byte == b'&').filter(|part| !part.is_empty()).map(|part| {
+        if part.contains(&b';') || !escapes_are_sound(part) {
+            return Err(FormError::Field(String::from_utf8_lossy(part).into_owned()));
         }
-    }
-    Ok(Cow::Owned(decoded))
-}
-
-pub fn escapes_are_sound(path: &str) -> bool {
-    let after_percent = path.split('%').skip(1);
-    after_percent.into_iter().all(|rest| {
-        let rest = rest.as_bytes();
-        rest.len() >= 2 && rest[0].is_ascii_hexdigit() && rest[1].is_ascii_hexdigit()
+        let equals = part.iter().position(|byte| *byte == b'=');
+        let (name, value) = equals.map_or((part, &b""[..]), |at| (&part[..at], &part[at + 1..]));
+        Ok((decode(name), decode(value)))
     })
 }
 
-/// `path` without empty, `.` and `..` segments, if it has any; a slash at its end stays.
-pub fn clean_path(path: &[u8]) -> Option<Vec<u8>> {
-    let segments = || path.strip_prefix(b"/").unwrap_or(path).split(|byte| *byte == b'/');
-    let last = segments().count() - 1;
-    let odd = |(at, segment): (usize, &[u8])| {
-        segment == b"." || segment == b".." || (segment.is_empty() && at != last)
-    };
-    if path.starts_with(b"/") && !segments().enumerate().any(odd) {
-        return None;
+fn decode(text: &[u8]) -> Cow<'_, [u8]> {
+    if !text.contains(&b'+') {
+        return percent_decode(text).into();
     }
+    let spaced: Vec<u8> = text.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect();
+    Cow::Owned(percent_decode(&spaced).collect())
+}
+
+/// Is every percent sign followed by two hex digits?
+pub fn escapes_are_sound(text: &[u8]) -> bool {
+    let mut after_percent = text.split(|byte| *byte == b'%').skip(1);
+    after_percent.all(|rest| rest.len() >= 2 && rest[..2].iter().all(u8::is_ascii_hexdigit))
+}
+
+/// `text` in a query.
+pub fn escape_query(text: &str) -> String {
+    percent_encode(text.as_bytes(), IN_QUERIES).to_string().replace(' ', "+")
+}
+
+/// `path` in a URL.
+pub fn escape_path(path: &[u8]) -> String {
+    percent_encode(path, IN_PATHS).to_string()
+}
+
+/// `path` without empty, `.` and `..` segments; a slash at its end stays.
+pub fn clean_path(path: &[u8]) -> Vec<u8> {
     let mut kept: Vec<&[u8]> = Vec::new();
-    for segment in segments() {
+    for segment in path.split(|byte| *byte == b'/') {
         match segment {
             b"" | b"." => {}
             b".." => drop(kept.pop()),
@@ -102,24 +101,7 @@ pub fn clean_path(path: &[u8]) -> Option<Vec<u8>> {
     if path.ends_with(b"/") && clean.len() > 1 {
         clean.push(b'/');
     }
-    Some(clean)
-}
-
-/// A path as Go encodes it.
-pub fn encode_path(path: &[u8]) -> String {
-    let mut encoded = String::with_capacity(path.len());
-    for byte in path {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' => encoded.push(char::from(*byte)),
-            b'-' | b'_' | b'.' | b'~' | b'$' | b'&' | b'+' | b',' | b'/' | b':' | b';' | b'=' | b'@' => {
-                encoded.push(char::from(*byte));
-            }
-            _ => {
-                let _ = write!(encoded, "%{byte:02X}");
-            }
-        }
-    }
-    encoded
+    clean
 }
 
 #[cfg(test)]
@@ -154,12 +136,10 @@ mod tests {
     #[test]
     fn a_bad_pair_is_an_error_of_its_own() {
         let results: Vec<_> = pairs(b"a=%zz&b;c=1&d=%4&e=%&f=1").collect();
-        assert_eq!(results[0], Err(FormError::Escape("%zz".to_owned())));
-        assert_eq!(results[1], Err(FormError::Semicolon));
-        assert_eq!(results[2], Err(FormError::Escape("%4".to_owned())));
-        assert_eq!(results[3], Err(FormError::Escape("%".to_owned())));
+        for (result, field) in results.iter().zip(["a=%zz", "b;c=1", "d=%4", "e=%"]) {
+            assert_eq!(*result, Err(FormError::Field(field.to_owned())));
+        }
         assert!(results[4].is_ok());
-        assert_eq!(fields(b"a=%zz&b;c=1"), Err(FormError::Semicolon));
-        assert_eq!(results[3].as_ref().unwrap_err().to_string(), "invalid URL escape \"%\"");
+        assert_eq!(fields(b"a=1&b;c=1"), Err(FormError::Field("b;c=1".to_owned())));
     }
 }

@@ -27,8 +27,7 @@ impl IpRanges {
             match range {
                 Ok(range) if range.contains(&client) => return Ok(true),
                 Ok(_) => {}
-                Err(item) if item.contains('/') => return Err(format!("invalid CIDR address: {item}")),
-                Err(item) => return Err(format!("invalid CIDR address: {item}/32")),
+                Err(item) => return Err(format!("invalid CIDR address: {item}")),
             }
         }
         Ok(false)
@@ -112,10 +111,7 @@ mod tests {
             "[::1]",
         ] {
             let ranges = IpRanges::parse(item);
-            assert_eq!(
-                ranges.contain_client("127.0.0.1:5"),
-                Err(format!("invalid CIDR address: {item}{}", if item.contains('/') { "" } else { "/32" }))
-            );
+            assert_eq!(ranges.contain_client("127.0.0.1:5"), Err(format!("invalid CIDR address: {item}")));
             assert_eq!(ranges.bad_items().collect::<Vec<_>>(), [item]);
         }
         for client in ["@", "", "junk:5", "1.2.3:5", "[fe80::1%eth0]:5"] {

@@ -1,7 +1,5 @@
 //! What is answered before a request gets to a hook.
 
-use std::borrow::Cow;
-
 use axum::{
     body::Body,
     http::{HeaderValue, Method, StatusCode, Uri, Version, header, request::Parts},
@@ -11,7 +9,7 @@ use axum::{
 use super::route::{Route, route};
 
 /// Where a request goes: to a hook by its id, to the page that says OK, or no further than to this answer.
-pub fn destination<'h>(head: &'h Parts, prefix: &str) -> Result<Option<Cow<'h, [u8]>>, Box<Response>> {
+pub fn destination(head: &Parts, prefix: &str) -> Result<Option<Vec<u8>>, Box<Response>> {
     if let Some(answer) = refused(head) {
         return Err(Box::new(answer));
     }

@@ -4,15 +4,15 @@ use std::borrow::Cow;
 
 use percent_encoding::percent_decode_str;
 
-use crate::webhook::go::url;
+use crate::webhook::go::url::{clean_path, escape_path, escapes_are_sound};
 
 /// What a path leads to.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Route<'p> {
+pub enum Route {
     /// `/`: the page that says OK.
     Root,
     /// What follows the prefix, decoded; any bytes but a newline, slashes too.
-    Hook(Cow<'p, [u8]>),
+    Hook(Vec<u8>),
     /// The same place by its clean name, encoded again.
     Moved(String),
     NotFound,
@@ -21,35 +21,31 @@ pub enum Route<'p> {
 }
 
 /// Finds the route of `path` as received; `prefix` is what hooks begin with: `/hooks/`.
-pub fn route<'p>(path: &'p str, prefix: &str) -> Route<'p> {
-    if !url::escapes_are_sound(path) {
+pub fn route(path: &str, prefix: &str) -> Route {
+    if !escapes_are_sound(path.as_bytes()) {
         return Route::Malformed;
     }
     let decoded: Cow<[u8]> = percent_decode_str(path).into();
-    if let Some(clean) = url::clean_path(&decoded) {
-        return Route::Moved(url::encode_path(&clean));
+    let clean = clean_path(&decoded);
+    if clean != *decoded {
+        return Route::Moved(escape_path(&clean));
     }
-    if *decoded == *b"/" {
-        return Route::Root;
+    match decoded.strip_prefix(prefix.as_bytes()) {
+        _ if *decoded == *b"/" => Route::Root,
+        Some(id) if !id.contains(&b'\n') => Route::Hook(id.to_vec()),
+        _ => Route::NotFound,
     }
-    if !decoded.starts_with(prefix.as_bytes()) || decoded[prefix.len()..].contains(&b'\n') {
-        return Route::NotFound;
-    }
-    Route::Hook(match decoded {
-        Cow::Borrowed(path) => Cow::Borrowed(&path[prefix.len()..]),
-        Cow::Owned(mut path) => Cow::Owned(path.split_off(prefix.len())),
-    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn hook(id: &str) -> Route<'_> {
-        Route::Hook(Cow::Borrowed(id.as_bytes()))
+    fn hook(id: &str) -> Route {
+        Route::Hook(id.into())
     }
 
-    fn moved(to: &str) -> Route<'static> {
+    fn moved(to: &str) -> Route {
         Route::Moved(to.to_owned())
     }
 
@@ -64,7 +60,7 @@ mod tests {
             ("/hooks/a%2Fb", hook("a/b")),
             ("/hooks/a+b%20c", hook("a+b c")),
             ("/h%6Foks/a", hook("a")),
-            ("/hooks/%ff", Route::Hook(Cow::Borrowed(b"\xff"))),
+            ("/hooks/%ff", Route::Hook(b"\xff".into())),
             ("/hooks", Route::NotFound),
             ("/Hooks/a", Route::NotFound),
             ("/other", Route::NotFound),

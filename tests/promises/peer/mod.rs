@@ -188,6 +188,18 @@ fn read_answer(stream: &mut impl Read, head_only: bool) -> Vec<String> {
 static NAME_WITH_BLANK: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r#"\] error in exec: "[^"]* [^"]*":"#).unwrap());
 
+/// What is said of malformed input in words of our own: that it is said, and what comes of it, is compared.
+const WORDINGS: &[(&str, &str)] = &[
+    (r"error parsing JSON payload file: .*", "error parsing JSON of a file: WHY"),
+    (r"error parsing (JSON|form|XML) (?:array )?payload:? .*", "error parsing $1 payload: WHY"),
+    (r"(error parsing JSON parameters: )(?:json: |invalid character|(?:unexpected )?EOF|no ).*", "$1WHY"),
+    (r"(error parsing multipart form: ).*", "$1WHY"),
+    (r"(error reading the request body: ).*", "$1WHY"),
+    (r"(error parsing regexp: ).*", "$1WHY"),
+    (r"(invalid CIDR address: [^/]*)/32", "$1"),
+    (r"(illegal base64 data) at input byte \d+", "$1"),
+];
+
 /// What is another one each time.
 static MASKS: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
     let masks = [
@@ -197,13 +209,10 @@ static MASKS: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
         (r"\| [0-9.]+(ns|µs|ms|s) \|", "| TIME |"),
         // Two parsers, two lists of reason phrases.
         (r"^(< \[ID\] \d{3}) .*", "$1 WHY"),
-        (r"(error parsing XML payload: ).*", "$1WHY"),
-        (r"(error reading the request body: ).*", "$1WHY"),
-        (r"(error parsing multipart form: ).*", "$1WHY"),
         // The random digits of temporary files.
         (r"(DIR/(?:tmp/)?[A-Z][A-Za-z_]*?)\d+", "${1}N"),
     ];
-    masks.into_iter().map(|(pattern, mask)| (Regex::new(pattern).unwrap(), mask)).collect()
+    masks.iter().chain(WORDINGS).map(|(pattern, mask)| (Regex::new(pattern).unwrap(), *mask)).collect()
 });
 
 /// Words of Go's own server, and the empty line that the peer leaves after a multipart error, say nothing.

@@ -2,7 +2,7 @@
 
 use super::{
     escape::{self, literal},
-    input::Input,
+    input::{Input, Translated},
 };
 
 const POSIX: &[&str] = &[
@@ -10,10 +10,10 @@ const POSIX: &[&str] = &[
     "upper", "word", "xdigit",
 ];
 
-/// A class; the input stands on its bracket. `[`, `&&`, `--` and `~~` mean nothing in it.
-pub fn translate(input: &mut Input<'_>) -> Result<String, String> {
-    let all = input.rest();
-    input.next();
+const UNCLOSED: &str = "missing closing ]";
+
+/// A class; the input stands behind its bracket. `[`, `&&`, `--` and `~~` mean nothing in it.
+pub fn translate(input: &mut Input<'_>) -> Translated<String> {
     let mut class = "[".to_owned();
     if input.take("^") {
         class.push('^');
@@ -26,20 +26,25 @@ pub fn translate(input: &mut Input<'_>) -> Result<String, String> {
             class += &named;
             continue;
         }
-        if input.peek() == Some('\\')
-            && let Some(items) = escape::class(input)?
-        {
-            class += &items;
-            continue;
-        }
-        let start = input.position();
-        let low = character(input, all)?;
+        let low = match input.next().ok_or(UNCLOSED)? {
+            '\\' => match escape::class(input)? {
+                Some(items) => {
+                    class += &items;
+                    continue;
+                }
+                None => escape::character(input)?,
+            },
+            c => c,
+        };
         class += &literal(low);
-        if input.rest().starts_with('-') && !input.rest().starts_with("-]") && input.rest().len() > 1 {
+        if input.rest.starts_with('-') && !input.rest.starts_with("-]") && input.rest.len() > 1 {
             input.next();
-            let high = character(input, all)?;
+            let high = match input.next().ok_or(UNCLOSED)? {
+                '\\' => escape::character(input)?,
+                c => c,
+            };
             if high < low {
-                return Err(format!("invalid character class range: `{}`", input.since(start)));
+                return Err("invalid character class range");
             }
             class.push('-');
             class += &literal(high);
@@ -50,24 +55,14 @@ pub fn translate(input: &mut Input<'_>) -> Result<String, String> {
     Ok(class)
 }
 
-fn character(input: &mut Input<'_>, all: &str) -> Result<char, String> {
-    match input.peek() {
-        None => Err(format!("missing closing ]: `{all}`")),
-        Some('\\') => escape::character(input),
-        Some(_) => Ok(input.next().unwrap_or_default()),
-    }
-}
-
 /// `[:alpha:]` or `[:^alpha:]`, inside of a class.
-fn posix_class(input: &mut Input<'_>) -> Result<Option<String>, String> {
-    let rest = input.rest();
-    let Some((name, _)) = rest.strip_prefix("[:").and_then(|inside| inside.split_once(":]")) else {
+fn posix_class(input: &mut Input<'_>) -> Translated<Option<String>> {
+    let Some((name, rest)) = input.rest.strip_prefix("[:").and_then(|inside| inside.split_once(":]")) else {
         return Ok(None);
     };
-    let whole = format!("[:{name}:]");
     if !POSIX.contains(&name.strip_prefix('^').unwrap_or(name)) {
-        return Err(format!("invalid character class range: `{whole}`"));
+        return Err("invalid character class range");
     }
-    input.take(&whole);
-    Ok(Some(whole))
+    input.rest = rest;
+    Ok(Some(format!("[:{name}:]")))
 }

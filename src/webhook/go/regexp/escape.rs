@@ -2,61 +2,55 @@
 
 use regex::Regex;
 
-use super::input::Input;
+use super::input::{Input, Translated};
 
-/// ASCII, as the items of a class; white space without the vertical tab.
-pub fn perl_class(letter: char) -> Option<&'static str> {
-    Some(match letter.to_ascii_lowercase() {
-        'd' => "0-9",
-        's' => r"\t\n\f\r ",
-        'w' => "0-9A-Za-z_",
-        _ => return None,
-    })
-}
+const BAD_CLASS: &str = "invalid character class range";
 
-/// An escape outside of a class; the input stands on the backslash.
-pub fn translate(input: &mut Input<'_>) -> Result<String, String> {
+const CATEGORIES: &[&str] = &[
+    "Cc", "Cf", "Co", "L", "Ll", "Lm", "Lo", "Lt", "Lu", "M", "Mc", "Me", "Mn", "N", "Nd", "Nl", "No", "P",
+    "Pc", "Pd", "Pe", "Pf", "Pi", "Po", "Ps", "S", "Sc", "Sk", "Sm", "So", "Z", "Zl", "Zp", "Zs",
+];
+
+/// An escape outside of a class; the input stands behind the backslash.
+pub fn translate(input: &mut Input<'_>) -> Translated<String> {
     if let Some(class) = class(input)? {
         return Ok(class);
     }
-    for (escape, translation) in [("\\A", r"\A"), ("\\z", r"\z"), ("\\b", r"(?-u:\b)"), ("\\B", r"(?-u:\B)")]
-    {
-        if input.take(escape) {
+    for (letter, translation) in [("A", r"\A"), ("z", r"\z"), ("b", r"(?-u:\b)"), ("B", r"(?-u:\B)")] {
+        if input.take(letter) {
             return Ok(translation.to_owned());
         }
     }
     character(input).map(literal)
 }
 
-/// `\d`, `\pL` and the like, as a class; none if the escape stands for a character.
-pub fn class(input: &mut Input<'_>) -> Result<Option<String>, String> {
-    let letter = input.rest().chars().nth(1).unwrap_or_default();
-    if let Some(items) = perl_class(letter) {
-        input.next();
-        input.next();
-        let not = if letter.is_ascii_uppercase() { "^" } else { "" };
-        return Ok(Some(format!("[{not}{items}]")));
-    }
-    if letter == 'p' || letter == 'P' { unicode_class(input, letter == 'P').map(Some) } else { Ok(None) }
+/// `\d`, `\pL` and the like, as a class; none, and the input as it was, if the escape stands for a character.
+pub fn class(input: &mut Input<'_>) -> Translated<Option<String>> {
+    let letter = input.peek().unwrap_or_default();
+    // ASCII; white space without the vertical tab.
+    let items = match letter.to_ascii_lowercase() {
+        'd' => Some("0-9"),
+        's' => Some(r"\t\n\f\r "),
+        'w' => Some("0-9A-Za-z_"),
+        'p' => None,
+        _ => return Ok(None),
+    };
+    input.next();
+    let negated = letter.is_ascii_uppercase();
+    let (items, negated) = match items {
+        Some(items) => (items.to_owned(), negated),
+        None => unicode_class(input, negated)?,
+    };
+    Ok(Some(format!("[{}{items}]", if negated { "^" } else { "" })))
 }
 
-/// `\pL`, `\p{Greek}`, `\p{^Greek}`, `\P{Greek}`: general categories and scripts, by their exact names.
-fn unicode_class(input: &mut Input<'_>, negated: bool) -> Result<String, String> {
-    let start = input.position();
-    input.next();
-    input.next();
-    let mut name = String::new();
-    if input.take("{") {
-        loop {
-            match input.next() {
-                Some('}') => break,
-                Some(c) => name.push(c),
-                None => return Err(format!("invalid character class range: `{}`", input.since(start))),
-            }
-        }
-    } else {
-        name.extend(input.next());
-    }
+/// `\pL`, `\p{Greek}`, `\p{^Greek}`, `\P{Greek}`, behind the `p`: general categories and scripts, by their exact
+/// names.
+fn unicode_class(input: &mut Input<'_>, negated: bool) -> Translated<(String, bool)> {
+    let name = match input.next().ok_or(BAD_CLASS)? {
+        '{' => input.take_to('}').ok_or(BAD_CLASS)?.to_owned(),
+        letter => letter.to_string(),
+    };
     let (name, negated) = match name.strip_prefix('^') {
         Some(name) => (name, !negated),
         None => (name.as_str(), negated),
@@ -74,27 +68,18 @@ fn unicode_class(input: &mut Input<'_>, negated: bool) -> Result<String, String>
         {
             script(name)
         }
-        _ => return Err(format!("invalid character class range: `{}`", input.since(start))),
+        _ => return Err(BAD_CLASS),
     };
-    Ok(format!("[{}{class}]", if negated { "^" } else { "" }))
+    Ok((class, negated))
 }
 
 fn script(name: &str) -> String {
     format!(r"\p{{sc={name}}}")
 }
 
-const CATEGORIES: &[&str] = &[
-    "Cc", "Cf", "Co", "L", "Ll", "Lm", "Lo", "Lt", "Lu", "M", "Mc", "Me", "Mn", "N", "Nd", "Nl", "No", "P",
-    "Pc", "Pd", "Pe", "Pf", "Pi", "Po", "Ps", "S", "Sc", "Sk", "Sm", "So", "Z", "Zl", "Zp", "Zs",
-];
-
-/// An escape that stands for one character; the input stands on the backslash.
-pub fn character(input: &mut Input<'_>) -> Result<char, String> {
-    let start = input.position();
-    input.next();
-    let Some(c) = input.next() else {
-        return Err("trailing backslash at end of expression: ``".to_owned());
-    };
+/// An escape that stands for one character; the input stands behind the backslash.
+pub fn character(input: &mut Input<'_>) -> Translated<char> {
+    let c = input.next().ok_or("trailing backslash at end of expression")?;
     let code = match c {
         'a' => Some(7),
         'f' => Some(12),
@@ -109,7 +94,7 @@ pub fn character(input: &mut Input<'_>) -> Result<char, String> {
         c if c.is_ascii() && !c.is_ascii_alphanumeric() => Some(u32::from(c)),
         _ => None,
     };
-    code.and_then(char::from_u32).ok_or_else(|| format!("invalid escape sequence: `{}`", input.since(start)))
+    code.and_then(char::from_u32).ok_or("invalid escape sequence")
 }
 
 fn octal(input: &mut Input<'_>, first: char) -> u32 {
@@ -124,21 +109,15 @@ fn octal(input: &mut Input<'_>, first: char) -> u32 {
 
 /// `\x41` or `\x{1F600}`, behind the `x`.
 fn hex(input: &mut Input<'_>) -> Option<u32> {
-    if !input.take("{") {
-        let (high, low) = (input.next()?, input.next()?);
-        return Some(high.to_digit(16)? * 16 + low.to_digit(16)?);
-    }
-    let mut code = None;
-    loop {
-        match input.next()? {
-            '}' => return code,
-            c => {
-                let longer = code.unwrap_or(0) * 16 + c.to_digit(16)?;
-                code = Some(longer).filter(|code| *code <= u32::from(char::MAX));
-                code?;
-            }
-        }
-    }
+    let digits = if input.take("{") {
+        input.take_to('}')?
+    } else {
+        let (digits, rest) = input.rest.split_at_checked(2)?;
+        input.rest = rest;
+        digits
+    };
+    let is_hex = digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+    is_hex.then(|| u32::from_str_radix(digits, 16).ok()).flatten()
 }
 
 /// A character that means itself, inside of a class or outside.

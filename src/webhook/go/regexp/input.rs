@@ -1,49 +1,35 @@
 //! A pattern on its way into the crate's dialect.
 
-use std::{iter::Peekable, str::CharIndices};
+/// What is left of it, or what is wrong with it.
+pub type Translated<T> = Result<T, &'static str>;
 
-/// The pattern and where we are in it.
+/// What is left of a pattern.
 pub struct Input<'p> {
-    pub pattern: &'p str,
-    chars: Peekable<CharIndices<'p>>,
+    pub rest: &'p str,
 }
 
 impl<'p> Input<'p> {
-    pub fn new(pattern: &'p str) -> Self {
-        Self { pattern, chars: pattern.char_indices().peekable() }
-    }
-
-    pub fn position(&mut self) -> usize {
-        self.chars.peek().map_or(self.pattern.len(), |(at, _)| *at)
-    }
-
-    pub fn rest(&mut self) -> &'p str {
-        let at = self.position();
-        &self.pattern[at..]
-    }
-
-    /// The text from `start` up to here.
-    pub fn since(&mut self, start: usize) -> &'p str {
-        let end = self.position();
-        &self.pattern[start..end]
+    pub fn peek(&self) -> Option<char> {
+        self.rest.chars().next()
     }
 
     pub fn next(&mut self) -> Option<char> {
-        self.chars.next().map(|(_, c)| c)
-    }
-
-    pub fn peek(&mut self) -> Option<char> {
-        self.chars.peek().map(|(_, c)| *c)
+        let next = self.peek()?;
+        self.rest = &self.rest[next.len_utf8()..];
+        Some(next)
     }
 
     /// Takes `text` if it comes next.
     pub fn take(&mut self, text: &str) -> bool {
-        let found = self.rest().starts_with(text);
-        if found {
-            for _ in text.chars() {
-                self.next();
-            }
-        }
-        found
+        let rest = self.rest.strip_prefix(text);
+        self.rest = rest.unwrap_or(self.rest);
+        rest.is_some()
+    }
+
+    /// Takes what stands before the next `end`, and that.
+    pub fn take_to(&mut self, end: char) -> Option<&'p str> {
+        let (taken, rest) = self.rest.split_once(end)?;
+        self.rest = rest;
+        Some(taken)
     }
 }

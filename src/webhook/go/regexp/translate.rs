@@ -2,7 +2,10 @@
 
 use std::fmt::Write;
 
-use super::{class, escape, input::Input};
+use super::{
+    class, escape,
+    input::{Input, Translated},
+};
 
 /// Deeper groups are an error.
 pub const MAX_DEPTH: u32 = 500;
@@ -23,20 +26,20 @@ impl Group {
     }
 }
 
-/// `pattern` in the crate's dialect, or what is wrong with it in RE2's.
-pub fn translate(pattern: &str) -> Result<String, String> {
+/// `pattern` in the crate's dialect, or what is wrong with it.
+pub fn translate(pattern: &str) -> Translated<String> {
     let mut translation = Translation {
-        input: Input::new(pattern),
+        input: Input { rest: pattern },
         out: String::new(),
         groups: vec![Group::new()],
-        repeated: None,
+        repeated: false,
     };
-    while let Some(c) = translation.input.peek() {
+    while let Some(c) = translation.input.next() {
         translation.step(c)?;
     }
     match translation.groups.len() {
         1 => Ok(translation.out),
-        _ => Err(format!("missing closing ): `{pattern}`")),
+        _ => Err("missing closing )"),
     }
 }
 
@@ -44,34 +47,31 @@ struct Translation<'p> {
     input: Input<'p>,
     out: String,
     groups: Vec<Group>,
-    /// Where the repetition right before us started in the pattern: another must not follow.
-    repeated: Option<usize>,
+    /// There is a repetition right before us: another must not follow.
+    repeated: bool,
 }
 
 impl Translation<'_> {
-    fn step(&mut self, c: char) -> Result<(), String> {
-        let start = self.input.position();
+    /// `c` has been taken.
+    fn step(&mut self, c: char) -> Translated<()> {
         if let '*' | '+' | '?' = c {
-            self.input.next();
-            return self.repeat(start, &c.to_string(), None);
+            return self.repeat(c.to_string(), None);
         }
         if c == '{'
-            && let Some((min, max)) = counts(self.input.rest())
+            && let Some((counts, min, max)) = counts(self.input.rest)
         {
-            while self.input.next() != Some('}') {}
-            let operator = self.input.since(start).to_owned();
+            self.input.rest = &self.input.rest[counts.len() + 1..];
             let most = max.unwrap_or(min);
             if min > MAX_REPEAT || most > MAX_REPEAT || min > most {
-                return Err(format!("invalid repeat count: `{operator}`"));
+                return Err("invalid repeat count");
             }
-            return self.repeat(start, &operator, Some(most));
+            return self.repeat(format!("{{{counts}}}"), Some(most));
         }
-        self.repeated = None;
+        self.repeated = false;
         match c {
-            '(' => return self.open(start),
+            '(' => return self.open(),
             ')' => return self.close(),
             '|' => {
-                self.input.next();
                 self.out.push('|');
                 self.group().last = None;
             }
@@ -79,19 +79,13 @@ impl Translation<'_> {
                 let class = class::translate(&mut self.input)?;
                 self.atom(&class);
             }
-            '\\' if self.input.take("\\Q") => self.verbatim(),
+            '\\' if self.input.take("Q") => self.verbatim(),
             '\\' => {
                 let atom = escape::translate(&mut self.input)?;
                 self.atom(&atom);
             }
-            '.' | '^' | '$' => {
-                self.input.next();
-                self.atom(&c.to_string());
-            }
-            c => {
-                self.input.next();
-                self.atom(&regex::escape(&c.to_string()));
-            }
+            '.' | '^' | '$' => self.atom(&c.to_string()),
+            c => self.atom(&regex::escape(&c.to_string())),
         }
         Ok(())
     }
@@ -108,44 +102,37 @@ impl Translation<'_> {
     }
 
     /// `*`, `+`, `?` or counts, and a `?` behind it that makes it reluctant.
-    fn repeat(&mut self, start: usize, operator: &str, most: Option<u32>) -> Result<(), String> {
-        let mut operator = operator.to_owned();
+    fn repeat(&mut self, mut operator: String, most: Option<u32>) -> Translated<()> {
         if self.input.take("?") {
             operator.push('?');
         }
-        if let Some(first) = self.repeated {
-            return Err(format!("invalid nested repetition operator: `{}`", self.input.since(first)));
+        if self.repeated {
+            return Err("invalid nested repetition operator");
         }
-        let Some((end, inside)) = self.group().last else {
-            return Err(format!("missing argument to repetition operator: `{operator}`"));
-        };
-        let repeats = match most {
-            Some(most) => inside * most.max(1),
-            None => inside,
-        };
+        let (end, inside) = self.group().last.ok_or("missing argument to repetition operator")?;
+        let repeats = inside * most.unwrap_or(1).max(1);
         if repeats > MAX_REPEAT {
-            return Err(format!("invalid repeat count: `{operator}`"));
+            return Err("invalid repeat count");
         }
         // Not at the end of the output if flags stand in between.
         self.out.insert_str(end, &operator);
         let group = self.group();
         group.last = Some((end + operator.len(), repeats));
         group.repeats = group.repeats.max(repeats);
-        self.repeated = Some(start);
+        self.repeated = true;
         Ok(())
     }
 
     /// Groups do not capture: nobody asks what they caught, so the same name may be given twice.
-    fn open(&mut self, start: usize) -> Result<(), String> {
-        self.input.next();
+    fn open(&mut self) -> Translated<()> {
         let mut flags = String::new();
-        let rest = self.input.rest();
+        let rest = self.input.rest;
         let lookbehind = rest.starts_with("?<=") || rest.starts_with("?<!");
         let mut starts_name = |mark: &str| rest.len() > mark.len() && self.input.take(mark);
         if starts_name("?P<") || (!lookbehind && starts_name("?<")) {
-            self.name(start)?;
+            self.name()?;
         } else if self.input.take("?") {
-            flags = self.flags(start)?;
+            flags = self.flags()?;
             if self.input.next() == Some(')') {
                 if !flags.is_empty() {
                     let _ = write!(self.out, "(?{flags})");
@@ -154,29 +141,22 @@ impl Translation<'_> {
             }
         }
         if self.groups.len() > MAX_DEPTH as usize {
-            return Err("expression nests too deeply".to_owned());
+            return Err("expression nests too deeply");
         }
         self.groups.push(Group::new());
         let _ = write!(self.out, "(?{flags}:");
         Ok(())
     }
 
-    fn name(&mut self, start: usize) -> Result<(), String> {
-        let rest = self.input.rest();
-        let Some(end) = rest.find('>') else {
-            return Err(format!("invalid named capture: `{}`", &self.input.pattern[start..]));
-        };
-        let name = &rest[..end];
-        while self.input.next() != Some('>') {}
-        if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
-            return Err(format!("invalid named capture: `{}`", self.input.since(start)));
-        }
-        Ok(())
+    fn name(&mut self) -> Translated<()> {
+        let is_name =
+            |name: &&str| !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+        self.input.take_to('>').filter(is_name).map(drop).ok_or("invalid named capture")
     }
 
     /// What stands between `(?` and the next `:` or `)`. The crate minds a flag that is given twice; here one
     /// that is switched on and off is off.
-    fn flags(&mut self, start: usize) -> Result<String, String> {
+    fn flags(&mut self) -> Translated<String> {
         let (mut on, mut off) = (String::new(), String::new());
         let mut negated = false;
         loop {
@@ -189,10 +169,7 @@ impl Translation<'_> {
                         flags.push(c);
                     }
                 }
-                _ => {
-                    self.input.next();
-                    return Err(format!("invalid or unsupported Perl syntax: `{}`", self.input.since(start)));
-                }
+                _ => return Err("invalid or unsupported Perl syntax"),
             }
             self.input.next();
         }
@@ -200,11 +177,10 @@ impl Translation<'_> {
         Ok(if off.is_empty() { on } else { format!("{on}-{off}") })
     }
 
-    fn close(&mut self) -> Result<(), String> {
+    fn close(&mut self) -> Translated<()> {
         if self.groups.len() == 1 {
-            return Err(format!("unexpected ): `{}`", self.input.pattern));
+            return Err("unexpected )");
         }
-        self.input.next();
         self.out.push(')');
         if let Some(closed) = self.groups.pop() {
             let end = self.out.len();
@@ -224,18 +200,19 @@ impl Translation<'_> {
     }
 }
 
-/// The numbers in `{n}`, `{n,}` or `{n,m}`; other braces stand for themselves. Too large a number is larger
-/// than any limit.
-fn counts(rest: &str) -> Option<(u32, Option<u32>)> {
-    let inside = rest.strip_prefix('{')?.split_once('}')?.0;
+/// `{n}`, `{n,}` or `{n,m}` behind the brace: what stands between the braces, and the numbers; other braces stand for
+/// themselves. Too large a number is larger than any limit.
+fn counts(rest: &str) -> Option<(&str, u32, Option<u32>)> {
+    let (inside, _) = rest.split_once('}')?;
     let number = |digits: &str| {
         let is_number = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
         let leading_zero = digits.len() > 1 && digits.starts_with('0');
         (is_number && !leading_zero).then(|| digits.parse().unwrap_or(u32::MAX))
     };
-    match inside.split_once(',') {
-        None => number(inside).map(|n| (n, Some(n))),
-        Some((min, "")) => number(min).map(|min| (min, None)),
-        Some((min, max)) => Some((number(min)?, Some(number(max)?))),
-    }
+    let (min, max) = match inside.split_once(',') {
+        None => (number(inside)?, number(inside)),
+        Some((min, "")) => (number(min)?, None),
+        Some((min, max)) => (number(min)?, Some(number(max)?)),
+    };
+    Some((inside, min, max))
 }

@@ -2,7 +2,10 @@
 
 use std::fmt::{self, Write};
 
-use crate::webhook::go::strconv::quote;
+use crate::webhook::go::{
+    strconv::{is_printable, quote},
+    url::escape_query,
+};
 
 /// What a template may look at.
 pub struct World<'w> {
@@ -102,7 +105,7 @@ impl Function {
             }
             Self::Js => js(&print(&values)),
             Self::Html => html(&print(&values)),
-            Self::Urlquery => urlquery(&print(&values)),
+            Self::Urlquery => escape_query(&print(&values)),
             Self::Print => print(&values),
             Self::Println => values.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ") + "\n",
             Self::Printf => printf(values)?,
@@ -211,9 +214,7 @@ fn js(text: &str) -> String {
         match c {
             '\\' | '\'' | '"' => escaped.extend(['\\', c]),
             '<' | '>' | '&' | '=' => push_unicode_escape(c, &mut escaped),
-            c if c.is_control() || c != ' ' && c.is_whitespace() || crate::text::is_unprintable(c) => {
-                push_unicode_escape(c, &mut escaped);
-            }
+            c if !is_printable(c) => push_unicode_escape(c, &mut escaped),
             c => escaped.push(c),
         }
     }
@@ -235,22 +236,6 @@ fn html(text: &str) -> String {
             '>' => escaped += "&gt;",
             '\0' => escaped.push(char::REPLACEMENT_CHARACTER),
             c => escaped.push(c),
-        }
-    }
-    escaped
-}
-
-fn urlquery(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b' ' => escaped.push('+'),
-            b'-' | b'_' | b'.' | b'~' => escaped.push(char::from(byte)),
-            byte if byte.is_ascii_alphanumeric() => escaped.push(char::from(byte)),
-            byte => {
-                escaped.push('%');
-                escaped += &hex::encode_upper([byte]);
-            }
         }
     }
     escaped

@@ -40,7 +40,7 @@ pub fn parse(lexer: Lexer<'_>) -> Expand<Vec<Node>> {
     let mut parser = Parser { lexer, depth: 0 };
     match parser.nodes()? {
         (nodes, End::OfText) => Ok(nodes),
-        (_, end) => error(parser.lexer.line(), format!("{{{{{}}}}} without {{{{if}}}}", end.word())),
+        _ => error(parser.lexer.line(), "{{end}} or {{else}} without {{if}}"),
     }
 }
 
@@ -53,16 +53,6 @@ enum End {
     Else,
     /// `{{else if ...}}`
     ElseIf(Pipeline),
-}
-
-impl End {
-    fn word(&self) -> &'static str {
-        match self {
-            Self::OfText => "the end of the file",
-            Self::OfIf => "end",
-            Self::Else | Self::ElseIf(_) => "else",
-        }
-    }
 }
 
 struct Parser<'t> {
@@ -92,7 +82,7 @@ impl Parser<'_> {
                     let end = match self.token()? {
                         Token::Close => End::Else,
                         Token::Word(word) if word == "if" => End::ElseIf(self.pipeline_to_close()?),
-                        other => return self.unexpected(&other, "behind else"),
+                        _ => return self.misplaced("else"),
                     };
                     return Ok((nodes, end));
                 }
@@ -162,7 +152,7 @@ impl Parser<'_> {
                 self.depth -= 1;
                 Ok(Operand::Pipeline(pipeline))
             }
-            other => self.unexpected(&other, "in an action"),
+            _ => self.misplaced("(, ) or |"),
         }
     }
 
@@ -174,8 +164,12 @@ impl Parser<'_> {
     fn close(&mut self, word: &str) -> Expand<()> {
         match self.token()? {
             Token::Close => Ok(()),
-            other => self.unexpected(&other, &format!("behind {word}")),
+            _ => self.misplaced(word),
         }
+    }
+
+    fn misplaced<T>(&self, word: &str) -> Expand<T> {
+        error(self.lexer.line(), format!("there is something wrong at {word}"))
     }
 
     /// The next piece of an action, which has an end.
@@ -184,19 +178,6 @@ impl Parser<'_> {
             Some(token) => Ok(token),
             None => error(self.lexer.line(), "an action has no end"),
         }
-    }
-
-    fn unexpected<T>(&self, token: &Token, place: &str) -> Expand<T> {
-        let shown = match token {
-            Token::Close => "}}".to_owned(),
-            Token::CloseParenthesis => ")".to_owned(),
-            Token::OpenParenthesis => "(".to_owned(),
-            Token::Pipe => "|".to_owned(),
-            Token::Word(word) => word.clone(),
-            Token::Literal(value) => format!("{value:?}"),
-            Token::Text(_) | Token::Open => "{{".to_owned(),
-        };
-        error(self.lexer.line(), format!("unexpected {shown} {place}"))
     }
 }
 

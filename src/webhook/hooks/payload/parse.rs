@@ -1,10 +1,10 @@
 //! The payload of a request, from whatever its body is written in.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, fmt::Display};
 
 use super::{
     document::{Builder, Document},
-    json::{self, JsonError},
+    json,
     node::Kind,
     xml,
 };
@@ -63,10 +63,10 @@ pub fn parse(hook: &Hook, request: &Request, lines: &mut Vec<LogLine>) -> Result
     let body = &request.body;
     let payload = match Format::of(hook, request) {
         Format::Json => {
-            json::parse_payload(body).map(Document::of_body).map_err(|error| json_problem(body, &error))
+            json::parse_payload(body).map(Document::of_body).map_err(|error| problem("JSON", error))
         }
         Format::Form => form(hook, body),
-        Format::Xml => xml::parse(body).map_err(|error| format!("error parsing XML payload: {error}")),
+        Format::Xml => xml::parse(body).map_err(|error| problem("XML", error)),
         Format::Multipart => {
             let parts = multipart::parse(&request.content_type(), body).map_err(|error| {
                 lines.push(LogLine::Tagged(format!("error parsing multipart form: {error}")));
@@ -85,19 +85,18 @@ pub fn parse(hook: &Hook, request: &Request, lines: &mut Vec<LogLine>) -> Result
     }))
 }
 
-fn json_problem(text: &[u8], error: &JsonError) -> String {
-    let what = if json::starts_list(text) { "JSON array payload" } else { "JSON payload" };
-    format!("error parsing {what} {error}")
+fn problem(what: &str, error: impl Display) -> String {
+    format!("error parsing {what} payload: {error}")
 }
 
 /// The fields, or the JSON in the one that the hook names as `payload-form-field`.
 fn form(hook: &Hook, body: &[u8]) -> Result<Document, String> {
-    let fields = url::fields(body).map_err(|error| format!("error parsing form payload {error}"))?;
+    let fields = url::fields(body).map_err(|error| problem("form", error))?;
     let field = hook.payload_form_field.as_bytes();
     if !field.is_empty()
         && let Some((_, text)) = fields.iter().find(|(name, _)| **name == *field)
     {
-        let nodes = json::parse_payload(text).map_err(|error| json_problem(text, &error))?;
+        let nodes = json::parse_payload(text).map_err(|error| problem("JSON", error))?;
         return Ok(Document::new(text.to_vec(), nodes));
     }
     Ok(Builder::object(fields))

@@ -16,21 +16,13 @@ use super::{
 /// An element costs a multiple of its text; more than this many are refused.
 const MAX_ELEMENTS: usize = 200_000;
 
+/// What is wrong.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum XmlError {
-    /// There is no element.
-    #[error("EOF")]
-    Empty,
-    #[error("xml.Decoder.Token() - XML syntax error: {0}")]
-    Syntax(String),
-}
+#[error("{0}")]
+pub struct XmlError(String);
 
-fn syntax(problem: impl Into<String>) -> XmlError {
-    XmlError::Syntax(problem.into())
-}
-
-fn not_well_formed(error: impl Display) -> XmlError {
-    XmlError::Syntax(error.to_string())
+fn error(problem: impl Display) -> XmlError {
+    XmlError(problem.to_string())
 }
 
 /// The first element in `body`; what follows it is not looked at.
@@ -42,7 +34,7 @@ pub fn parse(body: &[u8]) -> Result<Document, XmlError> {
     reader.config_mut().check_comments = true;
     let mut tree = Tree::default();
     loop {
-        let event = reader.read_event().map_err(not_well_formed)?;
+        let event = reader.read_event().map_err(error)?;
         let in_run = matches!(event, Event::Text(_) | Event::GeneralRef(_));
         if !in_run {
             tree.end_run()?;
@@ -57,9 +49,9 @@ pub fn parse(body: &[u8]) -> Result<Document, XmlError> {
                 tree.text(&text);
             }
             Event::Decl(declaration) => check_declaration(declaration.version(), declaration.encoding())?,
-            Event::Eof if cut => return Err(syntax("invalid UTF-8")),
-            Event::Eof if tree.elements.is_empty() => return Err(XmlError::Empty),
-            Event::Eof => return Err(syntax("unexpected EOF")),
+            Event::Eof if cut => return Err(error("invalid UTF-8")),
+            Event::Eof if tree.elements.is_empty() => return Err(error("there is no element")),
+            Event::Eof => return Err(error("unexpected EOF")),
             _ => {}
         }
     }
@@ -72,11 +64,11 @@ fn check_declaration<E>(
     if let Ok(version) = version
         && version != "1.0"
     {
-        return Err(syntax(format!("unsupported version {version:?}; only version 1.0 is supported")));
+        return Err(error(format!("unsupported version {version:?}; only version 1.0 is supported")));
     }
     match encoding {
         Some(Ok(encoding)) if !encoding.eq_ignore_ascii_case("utf-8") => {
-            Err(syntax(format!("encoding {encoding:?} declared, only UTF-8 is supported")))
+            Err(error(format!("encoding {encoding:?} declared, only UTF-8 is supported")))
         }
         _ => Ok(()),
     }
@@ -93,7 +85,7 @@ fn character(entity: &BytesRef<'_>) -> Result<char, XmlError> {
         (_, Some(Ok(number @ 0..=0x10_ffff))) => char::from_u32(number).or(Some(char::REPLACEMENT_CHARACTER)),
         (name, _) => quick_xml::escape::resolve_predefined_entity(name).and_then(|text| text.chars().next()),
     };
-    let c = c.ok_or_else(|| syntax(format!("invalid character entity &{name};")))?;
+    let c = c.ok_or_else(|| error(format!("invalid character entity &{name};")))?;
     if is_legal(c) { Ok(c) } else { Err(illegal(c)) }
 }
 
@@ -109,7 +101,7 @@ fn is_legal(c: char) -> bool {
 }
 
 fn illegal(c: char) -> XmlError {
-    syntax(format!("illegal character code U+{:04X}", u32::from(c)))
+    error(format!("illegal character code U+{:04X}", u32::from(c)))
 }
 
 /// In one flat list, so that no depth can exhaust the stack.
@@ -135,19 +127,19 @@ struct Element {
 impl Tree {
     fn open(&mut self, start: &BytesStart<'_>) -> Result<(), XmlError> {
         if self.elements.len() == MAX_ELEMENTS {
-            return Err(syntax(format!("more than {MAX_ELEMENTS} elements")));
+            return Err(error(format!("more than {MAX_ELEMENTS} elements")));
         }
         let mut attributes = Vec::new();
         for attribute in start.attributes().with_checks(false) {
-            let attribute = attribute.map_err(not_well_formed)?;
+            let attribute = attribute.map_err(error)?;
             if attribute.value.contains('<') {
-                return Err(syntax("unescaped < inside quoted string"));
+                return Err(error("unescaped < inside quoted string"));
             }
             if attribute.value.contains("]]>") {
-                return Err(syntax("unescaped ]]> not in CDATA section"));
+                return Err(error("unescaped ]]> not in CDATA section"));
             }
             let value = attribute.value.replace("\r\n", "\n").replace('\r', "\n");
-            let value = quick_xml::escape::unescape(&value).map_err(not_well_formed)?;
+            let value = quick_xml::escape::unescape(&value).map_err(error)?;
             let name = local_name(checked(attribute.key.as_ref())?);
             attributes.push((format!("-{name}"), legal(value)?.into_owned()));
         }
@@ -169,7 +161,7 @@ impl Tree {
 
     fn end_run(&mut self) -> Result<(), XmlError> {
         if self.run.contains("]]>") {
-            return Err(syntax("unescaped ]]> not in CDATA section"));
+            return Err(error("unescaped ]]> not in CDATA section"));
         }
         let run = std::mem::take(&mut self.run);
         self.text(&run);
@@ -254,7 +246,7 @@ fn checked(name: &str) -> Result<&str, XmlError> {
     if starts_well && name.chars().all(goes_on_well) {
         Ok(name)
     } else {
-        Err(syntax(format!("invalid XML name: {name}")))
+        Err(error(format!("invalid XML name: {name}")))
     }
 }
 

@@ -84,32 +84,33 @@ fn json_keeps_numbers_and_comes_back_sorted_and_escaped() {
 
 #[test]
 fn broken_json_is_a_line_and_no_payload() {
-    let cases = [
-        ("", "error parsing JSON payload EOF"),
-        ("{\"a\"", "error parsing JSON payload unexpected EOF"),
-        ("[1", "error parsing JSON array payload unexpected EOF"),
-        ("\u{feff}{}", "error parsing JSON payload invalid character 'ï' looking for beginning of value"),
-        (
-            "{\"a\": 1,}",
-            "error parsing JSON payload invalid character '}' looking for beginning of object key string",
-        ),
-        ("[1,]", "error parsing JSON array payload invalid character ']' looking for beginning of value"),
-        ("{\"a\": 01}", "error parsing JSON payload invalid character '1' after object key:value pair"),
-        ("{\"a\": \"\n\"}", "error parsing JSON payload invalid character '\\n' in string literal"),
-        ("{\"a\": tru}", "error parsing JSON payload invalid character '}' in literal true (expecting 'e')"),
-        (
-            "{'a': 1}",
-            "error parsing JSON payload invalid character '\\'' looking for beginning of object key string",
-        ),
-        (
-            "7",
-            "error parsing JSON payload json: cannot unmarshal number into Go value of type map[string]interface {}",
-        ),
-    ];
-    for (body, line) in cases {
+    for (body, problem) in [
+        ("", "no JSON at byte 0"),
+        ("{\"a\"", "no JSON at byte 4"),
+        ("[1", "no JSON at byte 2"),
+        ("\u{feff}{}", "no JSON at byte 0"),
+        ("{\"a\": 1,}", "no JSON at byte 8"),
+        ("[1,]", "no JSON at byte 3"),
+        ("{\"a\": 01}", "no JSON at byte 7"),
+        ("{\"a\": 1.}", "no JSON at byte 8"),
+        ("{\"a\": -}", "no JSON at byte 7"),
+        ("{\"a\": 1e+}", "no JSON at byte 9"),
+        ("{\"a\": \"\n\"}", "no JSON at byte 7"),
+        ("{\"a\": \"\\x\"}", "no JSON at byte 8"),
+        ("{\"a\": \"\\u00g0\"}", "no JSON at byte 11"),
+        ("{\"a\": tru}", "no JSON at byte 6"),
+        ("{\"a\" 1}", "no JSON at byte 5"),
+        ("{\"a\": 1 \"b\": 2}", "no JSON at byte 8"),
+        ("[1 2]", "no JSON at byte 3"),
+        ("[1}", "no JSON at byte 2"),
+        ("{'a': 1}", "no JSON at byte 1"),
+        ("{\"a\": 1\0}", "no JSON at byte 7"),
+        ("7", "no object"),
+    ] {
         let hook = passing(&["entire-payload"], "");
         let decision = post(body).decide(&hook);
-        assert_eq!((texts(&decision.lines), decision.outcome), (vec![line], FIRES), "{body}");
+        let line = format!("error parsing JSON payload: {problem}");
+        assert_eq!((texts(&decision.lines), decision.outcome), (vec![line.as_str()], FIRES), "{body}");
         assert_eq!(post(body).arguments(&hook), ["null"], "{body}");
     }
 }
@@ -121,7 +122,10 @@ fn no_depth_exhausts_the_stack() {
         assert_eq!(entire(nested(10_000), "application/json"), nested(10_000));
         let hook = passing(&["entire-payload"], "");
         let lines = post(nested(10_002)).decide(&hook).lines;
-        assert_eq!(texts(&lines), ["error parsing JSON payload invalid character '{' exceeded max depth"]);
+        assert_eq!(
+            texts(&lines),
+            ["error parsing JSON payload: more than 5000000 values, 10000 levels or 4 GiB"]
+        );
         let xml = format!("{}{}", "<a>".repeat(100_000), "</a>".repeat(100_000));
         assert!(entire(xml, "text/xml").starts_with("{\"a\":{\"a\":"));
     };
@@ -135,12 +139,15 @@ fn what_costs_a_multiple_of_its_text_is_bounded() {
         texts(&lines).last().map(|line| (*line).to_owned()).unwrap_or_default()
     };
     let list = format!("[{}1]", "1,".repeat(5_000_000));
-    assert_eq!(line(post(list)), "error parsing JSON array payload more than 5000000 values");
+    assert_eq!(
+        line(post(list)),
+        "error parsing JSON payload: more than 5000000 values, 10000 levels or 4 GiB"
+    );
     let xml = format!("<a>{}</a>", "<b/>".repeat(200_000));
     assert!(line(post(xml).content_type("text/xml")).ends_with("more than 200000 elements"));
     let parts = |count: usize| multipart(&vec![("form-data; name=a", ""); count]);
     assert_eq!(line(post(parts(1000)).content_type(MULTIPART)), "found multipart form value \"a\"");
-    let broken = "error parsing multipart form: multipart: message too large";
+    let broken = "error parsing multipart form: there are too many parts";
     assert_eq!(line(post(parts(1001)).content_type(MULTIPART)), broken);
 }
 
@@ -159,7 +166,7 @@ fn forms_are_objects_of_first_values() {
     let hook = passing(&["payload:a"], "");
     assert_eq!(post("a=%ff%00").content_type(form).inputs(&hook).arguments, [b"\xff\0"]);
     let lines = post("a=%zz").content_type(form).decide(&hook).lines;
-    assert_eq!(texts(&lines), ["error parsing form payload invalid URL escape \"%zz\""]);
+    assert_eq!(texts(&lines), ["error parsing form payload: \"a=%zz\" has a semicolon or half an escape"]);
 }
 
 #[test]
@@ -173,7 +180,7 @@ fn a_form_field_can_be_the_payload() {
     assert_eq!(ask(r#"{"ref": "m"}"#, "application/json"), ["m", r#"{"ref":"m"}"#]);
     assert_eq!(ask("payload=%7B", form), ["", "null"]);
     let lines = post("payload=%7B").content_type(form).decide(&hook).lines;
-    assert_eq!(texts(&lines), ["error parsing JSON payload unexpected EOF"]);
+    assert_eq!(texts(&lines), ["error parsing JSON payload: no JSON at byte 1"]);
 }
 
 #[test]
@@ -221,9 +228,9 @@ fn xml_becomes_an_object() {
         [r#"{"a":""}"#]
     );
     let lines = post(b"<a>\xff</a>").content_type("text/xml").decide(&passing(&[], "")).lines;
-    assert!(texts(&lines)[0].ends_with("XML syntax error: invalid UTF-8"), "{lines:?}");
+    assert!(texts(&lines)[0].ends_with("invalid UTF-8"), "{lines:?}");
     let lines = post("").content_type("text/xml").decide(&passing(&[], "")).lines;
-    assert_eq!(texts(&lines), ["error parsing XML payload: EOF"]);
+    assert_eq!(texts(&lines), ["error parsing XML payload: there is no element"]);
 }
 
 /// Parts of a multipart body with the boundary `b`: their header lines and contents.
@@ -258,10 +265,7 @@ fn multipart_values_and_json_files_are_the_payload() {
         (
             multipart(&[(json_file, "[1]")]),
             r#"{"f":null}"#,
-            &[
-                "parsing multipart form file \"f\" as JSON",
-                "error parsing JSON payload file: json: cannot unmarshal array into Go value of type map[string]interface {}",
-            ],
+            &["parsing multipart form file \"f\" as JSON", "error parsing JSON payload file: no object"],
         ),
         (multipart(&[("form-data; name=f; filename=x", "{\"k\": 1}")]), "null", &[]),
         (
@@ -310,24 +314,28 @@ fn a_broken_multipart_body_is_answered_before_the_rules() {
         (
             "multipart/form-data; x=y",
             good.as_str(),
-            "error parsing multipart form: no multipart boundary param in Content-Type",
+            "error parsing multipart form: the Content-Type names no boundary",
         ),
         (
             "multipart/form-data; boundary",
             &good,
-            "error parsing multipart form: request Content-Type isn't multipart/form-data",
+            "error parsing multipart form: the Content-Type names no boundary",
         ),
-        (MULTIPART, "", "error parsing multipart form: multipart: NextPart: EOF"),
-        (MULTIPART, &good[..good.len() - 9], "error parsing multipart form: unexpected EOF"),
+        (MULTIPART, "", "error parsing multipart form: there is no boundary where one must be"),
+        (
+            MULTIPART,
+            &good[..good.len() - 9],
+            "error parsing multipart form: there is no boundary where one must be",
+        ),
         (
             MULTIPART,
             "--b\r\njunk\r\n\r\n--b--\r\n",
-            "error parsing multipart form: malformed MIME header: missing colon: \"junk\"",
+            "error parsing multipart form: a line is no header of a part",
         ),
         (
             MULTIPART,
             "--b\r\n Content-Disposition: form-data; name=a\r\n\r\n1\r\n--b--\r\n",
-            "error parsing multipart form: malformed MIME header initial line: \" Content-Disposition: form-data; name=a\"",
+            "error parsing multipart form: a line is no header of a part",
         ),
     ];
     for (content_type, body, line) in cases {
@@ -452,7 +460,7 @@ fn parameters_are_parsed_as_json() {
     assert_eq!(
         texts(&lines),
         [
-            "error parsing JSON parameters: json: cannot unmarshal array into Go value of type map[string]interface {}",
+            "error parsing JSON parameters: no object",
             "error parsing JSON parameters: couldn't retrieve argument for {Source:payload Name:nope EnvName: Base64Decode:false}",
             "error parsing JSON parameters: invalid source for argument {Source:string Name:{} EnvName: Base64Decode:false}",
             "error parsing JSON parameters: couldn't retrieve argument for {Source:payload Name:o.i.k EnvName: Base64Decode:false}",
@@ -495,7 +503,7 @@ fn the_environment_and_files_are_named() {
         [
             "error extracting command arguments for environment: couldn't retrieve argument for {Source:payload Name:nope EnvName: Base64Decode:false}",
             "no ENVVAR name specified, falling back to [HOOK_BLOB]",
-            "error decoding string [illegal base64 data at input byte 4]",
+            "error decoding string [illegal base64 data]",
             "error extracting command arguments for file: couldn't retrieve argument for {Source:payload Name:nope EnvName: Base64Decode:false}",
         ]
     );

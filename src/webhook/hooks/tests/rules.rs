@@ -128,7 +128,7 @@ fn what_went_wrong_is_in_the_log() {
         ),
         (
             r#"{match: {type: ip-whitelist, ip-range: "10.0.0.1, ::1"}}"#,
-            vec!["error evaluating hook: invalid CIDR address: 10.0.0.1,/32"],
+            vec!["error evaluating hook: invalid CIDR address: 10.0.0.1,"],
         ),
     ];
     for (rule, lines) in cases {
