@@ -16,7 +16,7 @@ use super::{
 use crate::{
     text::printable,
     webhook::{
-        net::{ConnectionSlots, Opened, Tls, cipher_suites},
+        net::{BoundSocket, ConnectionSlots, Tls, cipher_suites},
         options::Options,
         serving::{HookTable, Server, Service, Watcher},
         shutdown,
@@ -52,7 +52,7 @@ fn start(options: &Options) -> anyhow::Result<ExitCode> {
     }
 
     // The port is opened by whom we are, the log by whom we become, and no thread exists before that.
-    let listener = Opened::open(options);
+    let listener = BoundSocket::open(options);
     if options.setuid != 0 {
         privileges::drop_to(options.setuid, options.setgid).context("error dropping privileges")?;
     }
@@ -77,7 +77,7 @@ fn is_verbose(options: &Options) -> bool {
     options.verbose || options.debug || !options.logfile.as_os_str().is_empty()
 }
 
-fn serve(options: &Options, listener: Opened) -> anyhow::Result<ExitCode> {
+fn serve(options: &Options, listener: BoundSocket) -> anyhow::Result<ExitCode> {
     let runtime = runtime::Builder::new_multi_thread().enable_all().build()?;
     let Some(daemon) = Daemon::set_up(options, listener, &runtime)? else { return Ok(ExitCode::FAILURE) };
     let end = runtime.block_on(daemon.run())?;
@@ -95,7 +95,7 @@ fn serve(options: &Options, listener: Opened) -> anyhow::Result<ExitCode> {
 /// A daemon that can serve.
 struct Daemon<'o> {
     options: &'o Options,
-    listener: Opened,
+    listener: BoundSocket,
     signals: Signals,
     tls: Option<Arc<Tls>>,
     watcher: Option<Watcher>,
@@ -113,7 +113,11 @@ enum End {
 
 impl<'o> Daemon<'o> {
     /// None, and it has been said why, if there are no hooks and nobody said that this is all right.
-    fn set_up(options: &'o Options, listener: Opened, runtime: &Runtime) -> anyhow::Result<Option<Self>> {
+    fn set_up(
+        options: &'o Options,
+        listener: BoundSocket,
+        runtime: &Runtime,
+    ) -> anyhow::Result<Option<Self>> {
         let _entered = runtime.enter();
         // Before the pid file, because that is where a signal's sender may know us from.
         let signals = Signals::new()?;

@@ -9,7 +9,7 @@ use std::{
 
 use clap::{Arg, ArgAction, Command};
 
-/// Why a command line is none; what the peer says of it.
+/// Why a command line is none; in Go's words.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FlagError {
     #[error("bad flag syntax: {0}")]
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_command_line_is_told_in_the_words_of_the_peer() {
+    fn a_bad_command_line_is_told_in_the_words_of_go() {
         for (line, expected) in [
             (&["-foo"][..], "flag provided but not defined: -foo"),
             (&["--foo=1"], "flag provided but not defined: -foo"),

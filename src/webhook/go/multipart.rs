@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use super::mime::MediaType;
 
-/// More parts than this are refused, as the peer does.
+/// More parts than this are refused, as in Go.
 const MAX_PARTS: usize = 1000;
 
 /// A part with a name.
@@ -77,7 +77,7 @@ fn part<'b>(head: &Head<'b>, content: &'b [u8]) -> Option<Part<'b>> {
     })
 }
 
-/// Quoted-printable; bytes that should have been quoted and were not stand for themselves, as with the peer.
+/// Quoted-printable; bytes that should have been quoted and were not stand for themselves.
 fn unquote(content: &[u8]) -> Option<Vec<u8>> {
     let mut quoted = Vec::with_capacity(content.len());
     for byte in content {

@@ -6,7 +6,7 @@ use std::{borrow::Cow, sync::OnceLock};
 use super::{
     hook::Hook,
     log_line::LogLine,
-    payload::{self, BrokenMultipart, Builder, Document, Format, Missing, View},
+    payload::{self, BrokenMultipart, Builder, Document, Format, PathError, View},
     request::Request,
     source::{Argument, Source},
 };
@@ -125,8 +125,8 @@ fn value<'d>(
 fn inside<'v>(view: View<'v>, path: &str) -> Result<Cow<'v, [u8]>, NoValue> {
     match view.get(path) {
         Ok(value) => Ok(value.shown()),
-        Err(Missing::NotFound(rest)) => Err(NoValue::NotFound(rest)),
-        Err(Missing::InsideNull) => Err(NoValue::Other("no parameters".to_owned())),
+        Err(PathError::NotFound(rest)) => Err(NoValue::NotFound(rest)),
+        Err(PathError::InsideNull) => Err(NoValue::Other("no parameters".to_owned())),
     }
 }
 

@@ -36,7 +36,7 @@ pub fn check(secret: &Secret, request: &Request, now: SystemTime) -> Result<bool
 }
 
 /// `Thu 02 Jan 2020 03:04:05 UTC`. The day of the week is not compared with the date, and the zone, whatever
-/// its name, does not move the time: the peer takes any as UTC.
+/// its name, does not move the time: Go takes any as UTC.
 fn parse_date(text: &str) -> Option<Timestamp> {
     let words: Vec<&str> = text.split(' ').filter(|word| !word.is_empty()).collect();
     let [weekday, day, month, year, time, zone] = words[..] else { return None };
@@ -44,7 +44,7 @@ fn parse_date(text: &str) -> Option<Timestamp> {
     if !known.contains(&weekday.to_ascii_lowercase().as_str()) || day.len() != 2 || year.len() != 4 {
         return None;
     }
-    // A leap second is one to the library, but not to the peer.
+    // A leap second is one to the library, but not to Go.
     if !is_zone(zone) || text.ends_with(' ') || time.contains(":60") {
         return None;
     }

@@ -63,7 +63,7 @@ impl Algorithm {
         }
     }
 
-    /// The peer's words about the old names of these rules, its colon included.
+    /// The words of webhook 2.8 about the old names of these rules, its colon included.
     pub fn deprecation(self) -> &'static str {
         match self {
             Self::Sha1 => "warn: use of deprecated option payload-hash-sha1; use payload-hmac-sha1 instead",

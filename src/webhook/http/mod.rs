@@ -14,5 +14,5 @@ pub use answer::{Answer, AnswerBody, headers};
 pub use body::{BodyLimits, BodyRefused, ReceivedBody, RequestBody};
 pub use dump::{dump_answer, dump_request};
 pub use refusals::{destination, status_only};
-pub use status::{UnknownStatus, configured};
+pub use status::configured;
 pub use streamed::StreamedOutput;

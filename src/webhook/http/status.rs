@@ -1,10 +1,23 @@
 //! The status codes that a hooks file may ask for.
 
 use axum::http::StatusCode;
+use tracing::info;
 
-/// What `code` of a hooks file means: nothing (0), a status, or an error when it is none. An answer that is not
-/// the final one (100 to 103) counts as 200.
-pub fn configured(code: i64) -> Result<Option<StatusCode>, UnknownStatus> {
+use crate::webhook::{hooks::Hook, request_id::RequestId};
+
+/// What `code`, a property of `hook`, asks for; one that is no status is as good as none, and said.
+pub fn configured(hook: &Hook, code: i64, id: &RequestId) -> Option<StatusCode> {
+    status(code).unwrap_or_else(|UnknownStatus| {
+        info!(
+            request = %id,
+            "{} got matched, but the configured return code {code} is unknown - defaulting to 200", hook.id
+        );
+        None
+    })
+}
+
+/// Nothing (0), a status, or an error. An answer that is not the final one (100 to 103) counts as 200.
+fn status(code: i64) -> Result<Option<StatusCode>, UnknownStatus> {
     let status = match code {
         0 => return Ok(None),
         100..=103 => Some(StatusCode::OK),
@@ -15,7 +28,7 @@ pub fn configured(code: i64) -> Result<Option<StatusCode>, UnknownStatus> {
 
 /// The code is no status that a hook may answer with.
 #[derive(Debug, PartialEq, Eq)]
-pub struct UnknownStatus;
+struct UnknownStatus;
 
 #[cfg(test)]
 mod tests {
@@ -23,7 +36,7 @@ mod tests {
 
     #[test]
     fn only_known_codes_count() {
-        for (code, status) in [
+        for (code, expected) in [
             (0, Ok(None)),
             (100, Ok(Some(200))),
             (200, Ok(Some(200))),
@@ -39,8 +52,8 @@ mod tests {
             (999, Err(UnknownStatus)),
             (-1, Err(UnknownStatus)),
         ] {
-            let status = status.map(|status| status.map(|code| StatusCode::from_u16(code).unwrap()));
-            assert_eq!(configured(code), status, "{code}");
+            let expected = expected.map(|code| code.map(|code| StatusCode::from_u16(code).unwrap()));
+            assert_eq!(status(code), expected, "{code}");
         }
     }
 }

@@ -1,11 +1,13 @@
 //! Sockets, and how many of them.
 
+mod bound_socket;
 mod connection_slots;
 mod listener;
 mod stream;
 mod tls;
 
+pub use bound_socket::BoundSocket;
 pub use connection_slots::{ActiveRequest, ConnectionSlot, ConnectionSlots};
-pub use listener::{Listener, Opened};
+pub use listener::Listener;
 pub use stream::{Socket, Stream};
 pub use tls::{Tls, cipher_suites};

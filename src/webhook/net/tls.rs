@@ -21,7 +21,7 @@ use crate::webhook::options::Options;
 /// The first byte of a TLS connection.
 const HANDSHAKE: u8 = 22;
 
-/// Suites that the peer knows and no current library speaks.
+/// Suites that webhook 2.8 knows and no current library speaks.
 const GONE: [&str; 8] = [
     "TLS_RSA_WITH_AES_128_CBC_SHA",
     "TLS_RSA_WITH_AES_256_CBC_SHA",
@@ -116,7 +116,7 @@ fn chosen(list: &str) -> anyhow::Result<Vec<SupportedCipherSuite>> {
     Ok(suites)
 }
 
-/// As the peer and IANA write it.
+/// As Go and IANA write it.
 fn name(suite: &SupportedCipherSuite) -> String {
     format!("{:?}", suite.suite()).replacen("TLS13_", "TLS_", 1)
 }
@@ -147,7 +147,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn suites_have_the_names_of_the_peer() {
+    fn suites_have_the_names_of_go() {
         let all = cipher_suites("1.2").unwrap();
         assert!(all.contains(&"TLS_AES_128_GCM_SHA256".to_owned()));
         assert!(all.contains(&"TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256".to_owned()));

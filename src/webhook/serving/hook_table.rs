@@ -15,7 +15,7 @@ use crate::webhook::{
 
 /// A hook that is served.
 #[derive(Debug, Clone)]
-pub struct Served {
+pub struct ServedHook {
     pub hook: Arc<Hook>,
     /// Its own bound on commands at a time, if it has one.
     pub queue: Option<CommandQueue>,
@@ -30,8 +30,8 @@ pub struct HookTable {
 
 #[derive(Debug, Default, Clone)]
 struct Table {
-    files: Vec<(PathBuf, Vec<Served>)>,
-    by_id: HashMap<Vec<u8>, Served>,
+    files: Vec<(PathBuf, Vec<ServedHook>)>,
+    by_id: HashMap<Vec<u8>, ServedHook>,
 }
 
 /// An id that is in two files, or twice in one.
@@ -65,7 +65,7 @@ impl HookTable {
     }
 
     /// The hook with this id.
-    pub fn find(&self, id: &[u8]) -> Option<Served> {
+    pub fn find(&self, id: &[u8]) -> Option<ServedHook> {
         self.table.read().unwrap_or_else(PoisonError::into_inner).by_id.get(id).cloned()
     }
 
@@ -112,7 +112,7 @@ impl HookTable {
         Arc::clone(&self.table.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn replace(&self, path: &Path, served: &[Served]) {
+    fn replace(&self, path: &Path, served: &[ServedHook]) {
         let mut table = Table::clone(&self.current());
         for (_, hooks) in table.files.iter_mut().filter(|(file, _)| file == path) {
             *hooks = served.to_vec();
@@ -124,12 +124,12 @@ impl HookTable {
 
 impl Table {
     /// A hook of the same id and bounds keeps its queue: who runs and waits now still counts.
-    fn serve(&self, hook: Hook) -> Served {
+    fn serve(&self, hook: Hook) -> ServedHook {
         let queue = CommandQueue::new(hook.max_concurrency, hook.max_waiting).map(|queue| {
             let old = self.by_id.get(hook.id.as_bytes()).and_then(|served| served.queue.clone());
             old.filter(|old| old.has_bounds_of(&queue)).unwrap_or(queue)
         });
-        Served { hook: Arc::new(hook), queue }
+        ServedHook { hook: Arc::new(hook), queue }
     }
 
     fn index(&mut self) {

@@ -2,6 +2,7 @@
 
 mod connection;
 mod hook_request;
+mod hook_run;
 mod hook_table;
 mod respond;
 mod server;

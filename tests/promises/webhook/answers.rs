@@ -1,4 +1,4 @@
-//! What a request is answered: status, body and headers, in the peer's order of steps.
+//! What a request is answered: status, body and headers, in the order of steps of webhook 2.8.
 
 use std::io::Write;
 
@@ -148,7 +148,7 @@ fn the_content_type_is_told_from_the_output() {
 }
 
 #[test]
-fn paths_lead_where_they_lead_with_the_peer() {
+fn paths_lead_where_they_lead_with_webhook() {
     let hooks = hooks_file(&[
         json!({"id": "a/b c", "execute-command": "/bin/true", "response-message": "deep"}),
         json!({"id": "", "execute-command": "/bin/true", "response-message": "empty"}),

@@ -38,7 +38,7 @@ fn strip(line: &str) -> String {
 }
 
 #[test]
-fn the_lines_of_a_request_come_in_the_order_of_the_peer() {
+fn the_lines_of_a_request_come_in_the_order_of_webhook() {
     let daemon = Daemon::start(&hooks_file(&[
         shell(
             "sync",
@@ -66,8 +66,8 @@ fn the_lines_of_a_request_come_in_the_order_of_the_peer() {
     let lines: Vec<String> =
         log.lines().skip_while(|line| !line.contains("incoming HTTP")).map(strip).collect();
     let file = lines.iter().find_map(|line| line.strip_prefix("removing file ")).unwrap();
-    let peer = lines[0].strip_prefix("incoming HTTP POST request from 127.0.0.1:");
-    assert!(peer.is_some(), "{lines:?}");
+    let port = lines[0].strip_prefix("incoming HTTP POST request from 127.0.0.1:");
+    assert!(port.is_some(), "{lines:?}");
     assert_eq!(
         lines[1..lines.len() - 1],
         [
@@ -98,7 +98,7 @@ fn the_lines_of_a_request_come_in_the_order_of_the_peer() {
 }
 
 #[test]
-fn the_start_is_logged_in_the_words_of_the_peer() {
+fn the_start_is_logged_in_the_words_of_webhook() {
     let daemon = Daemon::start(&hooks_file(&[shell("a", "", json!({}))]));
     let log = daemon.log();
     let lines: Vec<String> = log.lines().map(strip).collect();

@@ -2,15 +2,17 @@
 
 use std::path::Path;
 
-use crate::error_chain::in_full;
-
 use super::{
+    properties,
     reader::{LoadError, Reader},
     yaml,
 };
-use crate::webhook::{
-    go::template::{self, World},
-    hooks::hook::Hook,
+use crate::{
+    error_chain::in_full,
+    webhook::{
+        go::template::{self, World},
+        hooks::hook::Hook,
+    },
 };
 
 /// What a hooks file defines, and what is odd about it.
@@ -58,6 +60,6 @@ pub fn parse(file: &str, text: &str) -> Result<Loaded, LoadError> {
     let root =
         yaml::parse(text).map_err(|error| LoadError(format!("{file}:{}: {}", error.line, error.problem)))?;
     let mut reader = Reader::new(file);
-    let hooks = reader.hooks(&root)?;
+    let hooks = properties::hooks(&mut reader, &root)?;
     Ok(Loaded { hooks, warnings: reader.warnings })
 }

@@ -1,9 +1,12 @@
 //! The hooks file.
 
 mod load;
+mod node;
+mod properties;
 mod reader;
+mod scalar;
 mod yaml;
 
 pub use load::{Loaded, load};
 #[cfg(test)]
-pub use {load::parse, reader::HOOK};
+pub use {load::parse, properties::HOOK};

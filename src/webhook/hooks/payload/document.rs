@@ -24,7 +24,7 @@ pub struct View<'a> {
 
 /// Why nothing was found.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Missing {
+pub enum PathError {
     /// The rest of the path that leads nowhere.
     NotFound(String),
     /// The path goes on behind a null.
@@ -77,7 +77,7 @@ impl<'a> View<'a> {
     }
 
     /// The value at `path`. A name that holds dots wins over the objects it could lead through.
-    pub fn get(self, mut path: &str) -> Result<Self, Missing> {
+    pub fn get(self, mut path: &str) -> Result<Self, PathError> {
         let mut view = self;
         loop {
             let (found, rest) = match view.kind() {
@@ -90,12 +90,12 @@ impl<'a> View<'a> {
                 },
                 Kind::List => match path.split_once('.') {
                     Some((index, rest)) => (view.item(index), rest),
-                    None => return view.item(path).ok_or_else(|| Missing::NotFound(path.to_owned())),
+                    None => return view.item(path).ok_or_else(|| PathError::NotFound(path.to_owned())),
                 },
-                Kind::Null => return Err(Missing::InsideNull),
+                Kind::Null => return Err(PathError::InsideNull),
                 _ => (None, ""),
             };
-            let Some(value) = found else { return Err(Missing::NotFound(path.to_owned())) };
+            let Some(value) = found else { return Err(PathError::NotFound(path.to_owned())) };
             (view, path) = (value, rest);
         }
     }

@@ -6,6 +6,6 @@ mod node;
 mod parse;
 mod xml;
 
-pub use document::{Builder, Document, Missing, View};
+pub use document::{Builder, Document, PathError, View};
 pub use json::parse_object;
 pub use parse::{BrokenMultipart, Format, parse};
