@@ -175,16 +175,9 @@ END
 chmod 600 "$home/environment.sh"
 export AMP_CI_HOME=$home
 
-# Two repositories where GitHub would be. amp_devel.py stands in for the real one: it runs the repository's own script.
+# Two repositories where GitHub would be; amp_devel.py stands in for the real one.
 git init --quiet --initial-branch=main "$home/github/amp_bootstrap"
-cat >"$home/github/amp_bootstrap/amp_devel.py" <<'END'
-#!/usr/bin/env bash
-set -e
-echo "amp_devel.py: $1 $2"
-cd "$AMP_ROOT/src_repos/$2"
-./make_package "$AMP_ROOT/packages"
-END
-chmod +x "$home/github/amp_bootstrap/amp_devel.py"
+cp "$checkout/tests/fixtures/amp_devel.py" "$home/github/amp_bootstrap"
 git -C "$home/github/amp_bootstrap" add .
 git -C "$home/github/amp_bootstrap" commit --quiet -m 'A small amp_bootstrap'
 
@@ -193,14 +186,16 @@ git clone --quiet "$home/github/amp_mgms" "$home/work" 2>/dev/null
 git -C "$home/work" checkout --quiet -B main
 # commit MESSAGE GREETING: a commit whose test passes if the greeting is right; prints its hash.
 commit() {
-    cat >"$home/work/make_package" <<END
+    cat >"$home/work/amp_build.py" <<END
 #!/usr/bin/env bash
+[[ \$1 == --package ]]
 greeting='$2'
 echo "testing: the greeting is '\$greeting'"
 [[ \$greeting == Hello ]] || { echo "test failed: the greeting should be 'Hello'" >&2; exit 3; }
-echo "\$greeting" >"\$1/amp_mgms-1.0.txt"
+echo "\$greeting" >greeting
+tar -cf "\$2/amp_mgms-1.0.tar" greeting
 END
-    chmod +x "$home/work/make_package"
+    chmod +x "$home/work/amp_build.py"
     git -C "$home/work" add .
     git -C "$home/work" commit --quiet -m "$1"
     git -C "$home/work" push --quiet origin main
@@ -284,7 +279,9 @@ done
 echo
 expect 'one succeeded, then one failed with the exit code of its script' is "$(outcomes)" \
     '"outcome":"succeeded","rc":0 "outcome":"failed","rc":3 '
-expect 'the package of the good push was distributed' is "$(cat "$home/packages/amp_mgms-1.0.txt" 2>/dev/null)" Hello
+expect 'the package of the good push was distributed' \
+    is "$(tar -xOf "$home/packages/amp_mgms-1.0.tar" greeting 2>/dev/null)" Hello
+expect 'and is in the manifest there' is "$(cat "$home/packages/manifest.txt" 2>/dev/null)" amp_mgms-1.0.tar
 expect 'build.log has the output of the broken build' \
     grep -q "^    .*test failed: the greeting should be 'Hello'" "$home/build.log"
 

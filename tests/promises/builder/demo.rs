@@ -20,6 +20,9 @@ fn checkout() -> Checkout {
     for chunk in fs::read_dir(source.join("scripts")).unwrap().flatten() {
         fs::copy(chunk.path(), checkout.file("scripts").join(chunk.file_name())).unwrap();
     }
+    fs::create_dir_all(checkout.file("tests/fixtures")).unwrap();
+    fs::copy(source.join("tests/fixtures/amp_devel.py"), checkout.file("tests/fixtures/amp_devel.py"))
+        .unwrap();
     symlink(env!("CARGO_BIN_EXE_amp_build"), checkout.file("bin/amp_build")).unwrap();
     fs::create_dir(checkout.file("tools")).unwrap();
     symlink("/bin/true", checkout.file("tools/cargo")).unwrap();

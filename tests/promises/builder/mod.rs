@@ -3,6 +3,7 @@
 mod check;
 mod chunks;
 mod demo;
+mod distribute;
 mod isolation;
 mod launcher;
 mod log;

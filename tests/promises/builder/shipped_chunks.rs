@@ -1,87 +1,14 @@
-//! The chunks as shipped, with real git: exactly the pushed commit is built, and only main and master go out.
+//! The chunks that fetch and build, as shipped, with real git: exactly the pushed commit is built.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{fs, path::PathBuf, process::Command};
 
 use tempfile::TempDir;
 
 use crate::support::{
-    files::{executable, names, temp_dir},
+    files::names,
     installation::{Installation, Push, Record},
+    repositories::{Repositories, shipped_chunks},
 };
-
-/// Repositories where GitHub would be, among them a small amp_bootstrap.
-struct Forge(TempDir);
-
-impl Forge {
-    fn new() -> Self {
-        let forge = Self(temp_dir());
-        forge.commit(
-            "amp_bootstrap",
-            &[(
-                "amp_devel.py",
-                "#!/bin/bash\nset -e\necho \"amp_devel.py got: $*\"\ncd \"$AMP_ROOT/src_repos/$2\"\n\
-                 echo \"content: $(cat content)\"\ncp content \"$AMP_ROOT/packages/$2.tar\"\n",
-            )],
-        );
-        forge
-    }
-
-    fn path(&self, repository: &str) -> PathBuf {
-        self.0.path().join(repository)
-    }
-
-    fn git(&self, repository: &str, arguments: &[&str]) -> String {
-        let output = Command::new("git")
-            .current_dir(self.path(repository))
-            .env("GIT_CONFIG_GLOBAL", "/dev/null")
-            .env("GIT_CONFIG_NOSYSTEM", "1")
-            .args([
-                "-c",
-                "user.name=dev",
-                "-c",
-                "user.email=dev@example.org",
-                "-c",
-                "protocol.file.allow=always",
-            ])
-            .args(arguments)
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "git {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap().trim_end().to_string()
-    }
-
-    /// Commits the files to the repository, made on first use; the commit's hash.
-    fn commit(&self, repository: &str, files: &[(&str, &str)]) -> String {
-        let dir = self.path(repository);
-        if !dir.exists() {
-            fs::create_dir(&dir).unwrap();
-            self.git(repository, &["init", "--quiet", "--initial-branch=main"]);
-            // As GitHub has it.
-            self.git(repository, &["config", "uploadpack.allowAnySHA1InWant", "true"]);
-        }
-        for (name, text) in files {
-            executable(&dir.join(name), text);
-        }
-        self.git(repository, &["add", "."]);
-        self.git(repository, &["commit", "--quiet", "-m", "a commit"]);
-        self.git(repository, &["rev-parse", "HEAD"])
-    }
-
-    /// An installation with the shipped chunks that clones from here, as if over the network.
-    fn installation(&self) -> Installation {
-        let mut ci = Installation::new();
-        ci.set("AMP_CI_GIT_BASE", &format!("file://{}", self.0.path().display()));
-        let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts");
-        for chunk in names(&shipped) {
-            ci.chunk(&chunk, &fs::read_to_string(shipped.join(&chunk)).unwrap());
-        }
-        ci
-    }
-}
 
 /// What comes of a push.
 fn build(ci: &Installation, repository: &str, git_ref: &str, commit: &str) -> Record {
@@ -101,47 +28,47 @@ fn assert_built(record: &Record, content: &str) {
 
 #[test]
 fn bootstrap_builds_exactly_the_pushed_commit_not_the_newest() {
-    let forge = Forge::new();
-    let first = forge.commit("amp_mgms", &[("content", "first")]);
-    forge.commit("amp_mgms", &[("content", "second")]);
-    let ci = forge.installation();
+    let github = Repositories::new();
+    let first = github.commit("amp_mgms", &[("content", "first")]);
+    github.commit("amp_mgms", &[("content", "second")]);
+    let ci = github.installation();
     let record = build(&ci, "amp_mgms", "refs/heads/main", &first);
     assert_built(&record, "first");
-    assert!(record.output().contains("\namp_devel.py got: build amp_mgms\n"), "{}", record.output());
+    assert!(record.output().contains("\namp_devel.py: build amp_mgms\n"), "{}", record.output());
 }
 
 #[test]
 fn a_commit_that_a_force_push_took_off_every_branch_is_fetched_by_its_hash() {
-    let forge = Forge::new();
-    forge.commit("amp_mgms", &[("content", "first")]);
-    let replaced = forge.commit("amp_mgms", &[("content", "replaced")]);
-    forge.git("amp_mgms", &["reset", "--quiet", "--hard", "HEAD~1"]);
-    forge.commit("amp_mgms", &[("content", "in its place")]);
-    let ci = forge.installation();
+    let github = Repositories::new();
+    github.commit("amp_mgms", &[("content", "first")]);
+    let replaced = github.commit("amp_mgms", &[("content", "replaced")]);
+    github.git("amp_mgms", &["reset", "--quiet", "--hard", "HEAD~1"]);
+    github.commit("amp_mgms", &[("content", "in its place")]);
+    let ci = github.installation();
     assert_built(&build(&ci, "amp_mgms", "refs/heads/main", &replaced), "replaced");
 }
 
 #[test]
 fn a_commit_that_the_server_does_not_have_fails_the_build() {
-    let forge = Forge::new();
-    forge.commit("amp_mgms", &[("content", "first")]);
-    let ci = forge.installation();
+    let github = Repositories::new();
+    github.commit("amp_mgms", &[("content", "first")]);
+    let ci = github.installation();
     let record = build(&ci, "amp_mgms", "refs/heads/main", &"1".repeat(40));
     assert_eq!(record.outcome(), "failed");
     assert!(record.output().contains("is on no branch any more"), "{}", record.output());
-    assert!(!record.output().contains("amp_devel.py got"), "{}", record.output());
+    assert!(!record.output().contains("amp_devel.py:"), "{}", record.output());
 }
 
 #[test]
 fn submodules_are_those_of_the_commit() {
-    let forge = Forge::new();
-    forge.commit("common", &[("content", "then")]);
-    forge.commit("amp_mgms", &[("readme", "x")]);
-    forge.git("amp_mgms", &["submodule", "--quiet", "add", "../common", "common"]);
-    fs::write(forge.path("amp_mgms/content"), "").unwrap();
-    let commit = forge.commit("amp_mgms", &[]);
-    forge.commit("common", &[("content", "now")]);
-    let ci = forge.installation();
+    let github = Repositories::new();
+    github.commit("common", &[("content", "then")]);
+    github.commit("amp_mgms", &[("readme", "x")]);
+    github.git("amp_mgms", &["submodule", "--quiet", "add", "../common", "common"]);
+    fs::write(github.path("amp_mgms/content"), "").unwrap();
+    let commit = github.commit("amp_mgms", &[]);
+    github.commit("common", &[("content", "now")]);
+    let ci = github.installation();
     ci.chunk("distribute_main", "echo \"submodule: $(cat amp_mgms/common/content)\"");
     let record = build(&ci, "amp_mgms", "refs/heads/main", &commit);
     assert!(record.output().contains("\nsubmodule: then\n"), "{}", record.output());
@@ -149,20 +76,20 @@ fn submodules_are_those_of_the_commit() {
 
 #[test]
 fn amp_bootstrap_itself_can_be_built() {
-    let forge = Forge::new();
-    let commit = forge.commit("amp_bootstrap", &[("content", "of bootstrap")]);
-    forge.commit("amp_bootstrap", &[("content", "later")]);
-    let ci = forge.installation();
+    let github = Repositories::new();
+    let commit = github.commit("amp_bootstrap", &[("content", "of bootstrap")]);
+    github.commit("amp_bootstrap", &[("content", "later")]);
+    let ci = github.installation();
     let record = build(&ci, "amp_bootstrap", "refs/heads/main", &commit);
     assert_built(&record, "of bootstrap");
 }
 
 #[test]
 fn a_ref_full_of_shell_is_text_to_every_chunk() {
-    let forge = Forge::new();
-    let commit = forge.commit("amp_mgms", &[("content", "first")]);
-    let mut ci = forge.installation();
-    let packages = temp_dir();
+    let github = Repositories::new();
+    let commit = github.commit("amp_mgms", &[("content", "first")]);
+    let mut ci = github.installation();
+    let packages = tempfile::tempdir().unwrap();
     let trap = ci.path("trap");
     ci.set("AMP_DISTRIBUTE_TO", &packages.path().display().to_string());
     let git_ref = format!(
@@ -175,47 +102,105 @@ fn a_ref_full_of_shell_is_text_to_every_chunk() {
     assert!(names(packages.path()).is_empty());
 }
 
-#[test]
-fn packages_of_main_and_master_are_distributed_whole_and_of_nothing_else() {
-    let forge = Forge::new();
-    let commit = forge.commit("amp_mgms", &[("content", "package")]);
-    for (git_ref, distributed) in [
-        ("refs/heads/main", true),
-        ("refs/heads/master", true),
-        ("refs/heads/feature/main", false),
-        ("refs/tags/main", false),
-        ("refs/heads/topic", false),
-    ] {
-        let mut ci = forge.installation();
-        let packages = temp_dir();
-        ci.set("AMP_DISTRIBUTE_TO", &packages.path().display().to_string());
-        assert_built(&build(&ci, "amp_mgms", git_ref, &commit), "package");
-        let expected: &[&str] = if distributed { &["amp_mgms.tar"] } else { &[] };
-        assert_eq!(names(packages.path()), expected, "{git_ref}");
+/// `checkout_repos` by itself, with what it finds in PATH before the system's own: a `sleep` that does not wait but
+/// notes how long it was asked to, and then does what `meanwhile` says.
+struct Checkout {
+    dir: TempDir,
+    github: Repositories,
+    meanwhile: String,
+}
+
+impl Checkout {
+    fn new() -> Self {
+        Self { dir: tempfile::tempdir().unwrap(), github: Repositories::new(), meanwhile: String::new() }
+    }
+
+    /// The exit code and all that was said.
+    fn of(&self, base: &str, repository: &str, commit: &str) -> (i32, String) {
+        let sleep =
+            format!("#!/bin/bash\necho \"$1\" >>{}\n{}\n", self.pauses_file().display(), self.meanwhile);
+        // Through another program, since the exec of a file that was just written can fail while others fork.
+        let written = Command::new("bash")
+            .args([
+                "-c",
+                "mkdir tools work && printf %s \"$1\" >tools/sleep && chmod +x tools/sleep",
+                "bash",
+                &sleep,
+            ])
+            .current_dir(self.dir.path())
+            .status();
+        assert!(written.unwrap().success());
+        let path = format!("{}/tools:{}", self.dir.path().display(), std::env::var("PATH").unwrap());
+        let output = Command::new("bash")
+            .args(["-e", "-c", ". \"$0\" 2>&1"])
+            .arg(shipped_chunks().join("checkout_repos"))
+            .env_clear()
+            .envs([("PATH", path.as_str()), ("HOME", "/nowhere"), ("AMP_CI_GIT_BASE", base)])
+            .envs([("AMP_CI_REPOSITORY", repository), ("AMP_CI_COMMIT_ID", commit)])
+            .current_dir(self.dir.path().join("work"))
+            .output()
+            .unwrap();
+        (output.status.code().unwrap(), String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    fn pauses_file(&self) -> PathBuf {
+        self.dir.path().join("pauses")
+    }
+
+    fn pauses(&self) -> Vec<u32> {
+        let pauses = fs::read_to_string(self.pauses_file()).unwrap_or_default();
+        pauses.lines().map(|pause| pause.parse().unwrap()).collect()
     }
 }
 
 #[test]
-fn without_a_destination_nothing_is_distributed_and_the_build_says_so() {
-    let forge = Forge::new();
-    let commit = forge.commit("amp_mgms", &[("content", "package")]);
-    let ci = forge.installation();
-    let record = build(&ci, "amp_mgms", "refs/heads/main", &commit);
-    assert_built(&record, "package");
-    assert!(
-        record.output().contains("\nNothing distributed: AMP_DISTRIBUTE_TO is not set"),
-        "{}",
-        record.output()
-    );
+fn a_forge_that_does_not_answer_is_asked_three_times_and_then_the_build_comes_again() {
+    let checkout = Checkout::new();
+    let commit = checkout.github.commit("amp_mgms", &[("content", "x")]);
+    // Nobody listens there.
+    let (code, said) = checkout.of("https://127.0.0.1:1", "amp_mgms", &commit);
+    assert_eq!(code, 75, "{said}");
+    assert_eq!(said.matches("Cloning into 'amp_mgms'").count(), 3, "{said}");
+    let pauses = checkout.pauses();
+    assert_eq!(pauses.len(), 2, "between three tries");
+    assert!(pauses[0] < pauses[1], "{pauses:?}");
 }
 
 #[test]
-fn a_destination_that_is_not_there_fails_the_build() {
-    let forge = Forge::new();
-    let commit = forge.commit("amp_mgms", &[("content", "package")]);
-    let mut ci = forge.installation();
-    ci.set("AMP_DISTRIBUTE_TO", "/nowhere/at/all");
-    let record = build(&ci, "amp_mgms", "refs/heads/main", &commit);
-    assert_eq!(record.outcome(), "failed");
-    assert!(record.output().contains("/nowhere/at/all"), "{}", record.output());
+fn a_forge_that_answers_again_meanwhile_is_enough() {
+    let mut checkout = Checkout::new();
+    let commit = checkout.github.commit("amp_mgms", &[("content", "x")]);
+    let away = checkout.dir.path().join("away");
+    let base = checkout.github.path("");
+    checkout.meanwhile = format!("[ $(wc -l <../pauses) = 1 ] || mv {} {}", away.display(), base.display());
+    fs::rename(&base, &away).unwrap();
+    let (code, said) = checkout.of(&checkout.github.base(), "amp_mgms", &commit);
+    assert_eq!(code, 0, "{said}");
+    assert_eq!(checkout.pauses().len(), 2);
+    assert!(checkout.dir.path().join("work/amp_mgms/content").exists());
+}
+
+#[test]
+fn what_the_push_itself_got_wrong_fails_at_once() {
+    let checkout = Checkout::new();
+    let commit = checkout.github.commit("amp_mgms", &[("content", "x")]);
+    for (repository, commit) in [("amp_nothing", commit.as_str()), ("amp_mgms", &"1".repeat(40))] {
+        let other = Checkout {
+            dir: tempfile::tempdir().unwrap(),
+            github: Repositories::new(),
+            meanwhile: String::new(),
+        };
+        let (code, said) = other.of(&checkout.github.base(), repository, commit);
+        assert_eq!(code, 128, "{repository}: {said}");
+        assert!(other.pauses().is_empty(), "{repository}: {said}");
+    }
+}
+
+#[test]
+fn an_amp_bootstrap_that_is_not_there_is_not_the_fault_of_the_push() {
+    let checkout = Checkout::new();
+    let commit = checkout.github.commit("amp_mgms", &[("content", "x")]);
+    fs::remove_dir_all(checkout.github.path("amp_bootstrap")).unwrap();
+    let (code, said) = checkout.of(&checkout.github.base(), "amp_mgms", &commit);
+    assert_eq!(code, 75, "{said}");
 }

@@ -11,5 +11,6 @@ pub mod installation;
 pub mod mail_server;
 pub mod need;
 pub mod process;
+pub mod repositories;
 pub mod strace;
 pub mod wait;
