@@ -34,11 +34,16 @@ impl Intake {
     }
 
     pub fn with(variables: &[(&str, &str)]) -> Self {
-        let ci = Installation::new();
         let hooks = Path::new(env!("CARGO_MANIFEST_DIR")).join("hooks.json");
+        Self::of(&fs::read_to_string(hooks).unwrap(), variables)
+    }
+
+    /// With the text of another hooks file.
+    pub fn of(hooks: &str, variables: &[(&str, &str)]) -> Self {
+        let ci = Installation::new();
         let programs = Path::new(env!("CARGO_BIN_EXE_queue_build")).parent().unwrap();
         let path = format!("{}:{}", programs.display(), env::var("PATH").unwrap());
-        let mut setup = Setup::new(&fs::read_to_string(hooks).unwrap())
+        let mut setup = Setup::new(hooks)
             .flags(&["-urlprefix", "webhook", "-template"])
             .variable("PATH", &path)
             .variable("AMP_CI_HOME", ci.home().to_str().unwrap())

@@ -95,6 +95,51 @@ fn while_the_secret_is_being_changed_both_are_right() {
     assert_eq!(intake.queued().len(), 4);
 }
 
+/// The shipped hooks file with the rule that docs/hooks.md has for skip markers.
+fn hooks_with_skip_markers() -> String {
+    let read = |name| fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap();
+    let reference = read("docs/hooks.md");
+    let (_, section) = reference.split_once("### Skip markers").unwrap();
+    let (_, rule) = section.split_once("```json\n").unwrap();
+    let (rule, _) = rule.split_once("```").unwrap();
+    let deleted = r#""parameter": { "source": "payload", "name": "deleted" }
+          }
+        }"#;
+    let hooks = read("hooks.json");
+    assert_eq!(hooks.matches(deleted).count(), 1);
+    hooks.replace(deleted, &format!("{deleted},\n{rule}"))
+}
+
+#[test]
+fn a_skip_marker_in_the_subject_of_a_branchs_head_is_obeyed_with_the_rule_of_the_reference() {
+    let intake = Intake::of(&hooks_with_skip_markers(), &[]);
+    let with_message = |fixture: &str, message: &str| {
+        let mut payload: Value = serde_json::from_str(fixture).unwrap();
+        payload["head_commit"]["message"] = json!(message);
+        payload.to_string()
+    };
+    for message in
+        ["[skip ci] Typo", "Typo [CI skip]\n\nLong story", "x [no ci]", "[Skip Actions]", "[actions skip]"]
+    {
+        let reply = intake.deliver("push", &with_message(&fixture("push.json"), message));
+        assert_eq!(reply.text(), "Hook rules were not satisfied.", "{message}");
+        assert_eq!(reply.status, 200);
+    }
+    assert!(intake.queued().is_empty());
+    for (name, message) in [
+        ("push.json", "Skip ci of what is old"),
+        ("push.json", "Squashed\n\n* Typo [skip ci]"),
+        ("push.json", ""),
+        ("push_tag_lightweight.json", "[skip ci] Typo"),
+    ] {
+        let reply = intake.deliver("push", &with_message(&fixture(name), message));
+        assert!(reply.text().starts_with("queued "), "{name} {message}: {}", reply.text());
+    }
+    // A marker is no way past the signature.
+    let skipped = with_message(&fixture("push.json"), "[skip ci]");
+    assert_eq!(intake.deliver_as(ContentType::Json, "push", &skipped, "a guess").status, 403);
+}
+
 #[test]
 fn without_an_old_secret_none_is_none() {
     let intake = Intake::new();

@@ -3,6 +3,7 @@
 mod answers;
 mod command;
 mod flags;
+mod forges;
 mod github;
 mod hostile_http;
 mod limits;
