@@ -1,4 +1,4 @@
-//! amp_ci: three programs that meet only in a directory.
+//! amp_ci: four programs that meet only in a directory.
 //!
 //! One folder for each program's work, the queue in the middle, leaves below; whoever stands higher may
 //! use what stands lower, never the other way round, and `webhook` and `builder` never use each other.

@@ -13,6 +13,7 @@ pub mod select;
 pub mod spoken;
 pub mod terminal;
 pub mod waits;
+pub mod web;
 pub mod words;
 
 pub use build::Build;

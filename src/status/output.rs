@@ -14,6 +14,9 @@ const FILE_NAME: &str = "output.log";
 /// What is read at a time.
 const STEP: usize = 64 << 10;
 
+/// So much is compared to tell whether a file is still the one that was read.
+const KNOWN: usize = 64;
+
 /// An output, opened; what is written to it later is seen too.
 #[derive(Debug)]
 pub struct Output {
@@ -94,6 +97,8 @@ impl Output {
 pub struct Follower {
     output: Output,
     offset: u64,
+    /// What stood before the offset: if that is another text now, the file has shrunk and grown again.
+    known: Vec<u8>,
 }
 
 /// What a follower meets.
@@ -112,25 +117,29 @@ pub enum Followed {
 impl Follower {
     /// Begins at this offset.
     pub fn new(output: Output, offset: u64) -> Self {
-        Self { output, offset }
+        Self { output, offset, known: Vec::new() }
     }
 
     /// Looks once.
     pub fn next(&mut self, home: &Home, id: &EntryId) -> io::Result<Followed> {
         let length = self.output.len()?;
-        if length < self.offset {
+        let before = self.offset - self.known.len() as u64;
+        let mut bytes = self.output.read_at(before, self.known.len() + STEP)?;
+        if length < self.offset || !bytes.starts_with(&self.known) {
+            self.known.clear();
             let now = Output::open(home, id)?;
             let is_other = now.attempt.is_some() && now.attempt != self.output.attempt;
             self.offset = if is_other { 0 } else { now.start_of_last(10)? };
             self.output = now;
             return Ok(if is_other { Followed::Again } else { Followed::Shrunk });
         }
-        if length == self.offset {
+        let new = bytes.split_off(self.known.len());
+        if new.is_empty() {
             return Ok(Followed::Nothing);
         }
-        let bytes = self.output.read_at(self.offset, STEP)?;
-        self.offset += bytes.len() as u64;
-        Ok(if bytes.is_empty() { Followed::Nothing } else { Followed::Bytes(bytes) })
+        self.offset += new.len() as u64;
+        self.known = new[new.len().saturating_sub(KNOWN)..].to_vec();
+        Ok(Followed::Bytes(new))
     }
 }
 

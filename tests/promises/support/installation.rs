@@ -142,6 +142,7 @@ impl Installation {
             "build" => env!("CARGO_BIN_EXE_amp_build"),
             "queue_build" => env!("CARGO_BIN_EXE_queue_build"),
             "webhookd" => env!("CARGO_BIN_EXE_webhookd"),
+            "statusd" => env!("CARGO_BIN_EXE_statusd"),
             other => other,
         };
         let mut command = Command::new(path);

@@ -1,5 +1,6 @@
-//! What the tests stand on.
+//! What the tests stand on: installations, daemons, mail servers, strace, a browser.
 
+pub mod browser;
 pub mod checkout;
 pub mod daemon;
 pub mod faulty_mail_server;
@@ -10,6 +11,7 @@ pub mod http;
 pub mod installation;
 pub mod mail_server;
 pub mod need;
+pub mod page;
 pub mod process;
 pub mod repositories;
 pub mod strace;
