@@ -81,38 +81,30 @@ pub enum Notice<'a> {
 /// Tells somebody, durably; after an error it is told again.
 pub type Tell = Box<dyn Fn(&Notice) -> io::Result<()> + Send>;
 
-/// The thread.
-#[derive(Debug)]
-pub struct Reporter(Sender<Errand>);
-
-enum Errand {
-    /// Something may have been put in.
+/// What the thread is asked for.
+pub enum Errand {
+    /// Something has been put in.
     Pass,
-    /// The same, and say when it is over.
+    /// Send what is due, and call this.
     PassThen(Box<dyn FnOnce() + Send>),
 }
 
 /// Longer than this nobody sleeps: somebody may have touched a file.
 const INTERVAL: Duration = Duration::from_secs(5 * 60);
 
-impl Reporter {
-    /// Starts with a pass; then on request, and whenever something is due.
-    pub fn start(home: &Home, api: Api, unsent: Arc<Unsent>, pauses: Pauses, tell: Tell) -> io::Result<Self> {
-        let mut courier = Courier { home: home.clone(), api, unsent, pauses, tell, client: None, last: None };
-        let (errands, received) = channel();
-        thread::Builder::new().name("forge".to_string()).spawn(move || work(&mut courier, &received))?;
-        Ok(Self(errands))
-    }
-
-    /// Sends what is due soon.
-    pub fn pass(&self) {
-        let _ = self.0.send(Errand::Pass);
-    }
-
-    /// Sends what is due and then calls `tell`.
-    pub fn pass_then(&self, tell: impl FnOnce() + Send + 'static) {
-        let _ = self.0.send(Errand::PassThen(Box::new(tell)));
-    }
+/// Starts the thread, which begins with a pass; then on request, and whenever something is due. It ends when nobody
+/// can ask for anything any more.
+pub fn start(
+    home: &Home,
+    api: Api,
+    unsent: Arc<Unsent>,
+    pauses: Pauses,
+    tell: Tell,
+) -> io::Result<Sender<Errand>> {
+    let mut courier = Courier { home: home.clone(), api, unsent, pauses, tell, client: None, last: None };
+    let (errands, received) = channel();
+    thread::Builder::new().name("forge".to_string()).spawn(move || work(&mut courier, &received))?;
+    Ok(errands)
 }
 
 fn work(courier: &mut Courier, errands: &Receiver<Errand>) {

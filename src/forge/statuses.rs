@@ -1,12 +1,15 @@
 //! What the builder does for the forge: puts each state of a build into the outbox.
 
-use std::{io, sync::Arc};
+use std::{
+    io,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc::Sender},
+};
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
     api::Api,
-    reporter::{Pauses, Reporter, Tell},
+    reporter::{self, Errand, Pauses, Tell},
     status::{State, Status},
     unsent::Unsent,
 };
@@ -17,24 +20,37 @@ use crate::{
 };
 
 /// Reports, if there is a forge to report to.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Statuses {
     home: Home,
     api: Option<Api>,
     page_url: Option<String>,
     unsent: Arc<Unsent>,
+    /// Wakes the thread that sends, once there is one.
+    reporter: Mutex<Option<Sender<Errand>>>,
 }
 
 impl Statuses {
     /// Nothing is touched yet. `page_url` is where people see the builds, without a slash at its end.
     pub fn new(home: &Home, api: Option<Api>, page_url: Option<String>) -> Self {
-        Self { home: home.clone(), api, page_url, unsent: Arc::new(Unsent::new(home)) }
+        let unsent = Arc::new(Unsent::new(home));
+        Self { home: home.clone(), api, page_url, unsent, reporter: Mutex::default() }
     }
 
-    /// Starts to send them, each as soon as it may be.
-    pub fn start(&self, pauses: Pauses, tell: Tell) -> io::Result<Option<Reporter>> {
-        let Some(api) = self.api.clone() else { return Ok(None) };
-        Reporter::start(&self.home, api, Arc::clone(&self.unsent), pauses, tell).map(Some)
+    /// Starts to send them, each as soon as it may be. `tell` hears what a person has to know.
+    pub fn start(&self, pauses: Pauses, tell: Tell) -> io::Result<()> {
+        let Some(api) = self.api.clone() else { return Ok(()) };
+        let errands = reporter::start(&self.home, api, Arc::clone(&self.unsent), pauses, tell)?;
+        *self.reporter() = Some(errands);
+        Ok(())
+    }
+
+    /// Sends what is due and then calls `tell`; at once, if nothing is sent anyway.
+    pub fn pass_then(&self, tell: impl FnOnce() + Send + 'static) {
+        match &*self.reporter() {
+            Some(errands) => _ = errands.send(Errand::PassThen(Box::new(tell))),
+            None => tell(),
+        }
     }
 
     /// A build has begun.
@@ -80,6 +96,14 @@ impl Statuses {
             since: Timestamp::now(),
             refused: None,
         };
-        self.unsent.put(id, &status)
+        self.unsent.put(id, &status)?;
+        if let Some(errands) = &*self.reporter() {
+            let _ = errands.send(Errand::Pass);
+        }
+        Ok(())
+    }
+
+    fn reporter(&self) -> MutexGuard<'_, Option<Sender<Errand>>> {
+        self.reporter.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,6 +1,7 @@
 //! What follows from each reply of a forge: on a socket of its own, with pauses that a test can wait for.
 
 use std::{
+    cell::RefCell,
     fs::{self, File, Permissions},
     os::unix::fs::PermissionsExt,
     path::PathBuf,
@@ -11,7 +12,7 @@ use std::{
 use amp_ci::{
     forge::{
         api::Api,
-        reporter::{Notice, Pauses, Reporter},
+        reporter::{Notice, Pauses},
         statuses::Statuses,
     },
     home::Home,
@@ -37,7 +38,7 @@ const LONG: Duration = Duration::from_secs(3600);
 struct Desk {
     dir: TempDir,
     forge: Forge,
-    statuses: Statuses,
+    statuses: RefCell<Statuses>,
     pauses: Pauses,
     notices: Arc<Mutex<Vec<String>>>,
 }
@@ -49,9 +50,7 @@ impl Desk {
             fs::create_dir(dir.path().join(sub)).unwrap();
         }
         let forge = Forge::start(kind);
-        let api = Api::new(Some(&forge.url()), "https://git.example.org/some/Org").unwrap();
-        let home = Home::find(Some(dir.path())).unwrap();
-        let statuses = Statuses::new(&home, api, Some("https://ci.example.edu".to_string()));
+        let statuses = RefCell::new(statuses(&dir, &forge.url()));
         let pauses = Pauses {
             patience: Duration::from_secs(60),
             apart: Duration::ZERO,
@@ -72,27 +71,35 @@ impl Desk {
         fs::rename(new, path).unwrap();
     }
 
-    fn start(&self) -> Reporter {
+    fn start(&self) {
         let notices = Arc::clone(&self.notices);
         let tell = move |notice: &Notice<'_>| {
             notices.lock().unwrap().push(format!("{notice:?}"));
             Ok(())
         };
-        self.statuses.start(self.pauses.clone(), Box::new(tell)).unwrap().expect("there is a forge")
+        self.statuses.borrow().start(self.pauses.clone(), Box::new(tell)).unwrap();
     }
 
-    /// Sends what is due, and nothing more.
+    /// A process of its own sends what is due, and nothing more.
     fn pass(&self) {
-        pass(&self.start());
+        self.start();
+        self.send_due();
+        self.statuses.replace(statuses(&self.dir, &self.forge.url()));
+    }
+
+    fn send_due(&self) {
+        let (tell, told) = mpsc::channel();
+        self.statuses.borrow().pass_then(move || _ = tell.send(()));
+        told.recv().unwrap();
     }
 
     fn pending(&self, number: u32, commit: &str) {
-        self.statuses.pending(&id(number), &request(commit)).unwrap();
+        self.statuses.borrow().pending(&id(number), &request(commit)).unwrap();
     }
 
     fn finished(&self, number: u32, commit: &str, verdict: &Verdict) {
         let result = BuildResult::new(verdict, jiff::Timestamp::now(), 192.0, 1, "host".to_string());
-        self.statuses.finished(&id(number), &request(commit), &result, true).unwrap();
+        self.statuses.borrow().finished(&id(number), &request(commit), &result, true).unwrap();
     }
 
     fn succeeded(&self, number: u32, commit: &str) {
@@ -121,10 +128,10 @@ impl Desk {
     }
 }
 
-fn pass(reporter: &Reporter) {
-    let (tell, told) = mpsc::channel();
-    reporter.pass_then(move || _ = tell.send(()));
-    told.recv().unwrap();
+fn statuses(dir: &TempDir, url: &str) -> Statuses {
+    let api = Api::new(Some(url), "https://git.example.org/some/Org").unwrap();
+    let home = Home::find(Some(dir.path())).unwrap();
+    Statuses::new(&home, api, Some("https://ci.example.edu".to_string()))
 }
 
 fn id(number: u32) -> EntryId {
@@ -145,12 +152,12 @@ fn each_forge_takes_what_it_is_sent_and_nothing_is_sent_twice() {
     or_skip("AMP_CI_REQUIRE_OPENAPI", no_description());
     for kind in ALL {
         let (desk, commit) = (Desk::at(kind), commit(7));
-        let reporter = desk.start();
+        desk.start();
         desk.pending(1, &commit);
-        pass(&reporter);
+        desk.send_due();
         desk.succeeded(1, &commit);
-        pass(&reporter);
-        pass(&reporter);
+        desk.send_due();
+        desk.send_due();
         let words = if kind == Kind::GitLab { ["running", "success"] } else { ["pending", "success"] };
         assert_eq!(desk.forge.statuses(&commit, "amp_ci"), words, "{kind:?}");
         assert_eq!(desk.forge.received().len(), 2);
@@ -183,11 +190,11 @@ fn a_state_that_is_put_in_while_the_one_before_is_on_its_way_is_sent_after_it() 
     let (hold, late) = Answer::late();
     desk.forge.next(late);
     desk.pending(1, &commit);
-    let reporter = desk.start();
+    desk.start();
     wait_until("the forge has heard of it", || desk.forge.received().len() == 1);
     desk.succeeded(1, &commit);
     drop(hold);
-    pass(&reporter);
+    desk.send_due();
     assert_eq!(desk.forge.statuses(&commit, "amp_ci"), ["pending", "success"]);
     assert_eq!(desk.left(), (vec![], vec![]));
 }
@@ -283,12 +290,11 @@ fn one_that_a_forge_cannot_digest_is_in_nobodys_way() {
 fn a_forge_that_is_not_there_loses_nothing() {
     let desk = Desk::at(Kind::GitHub);
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let home = Home::find(Some(desk.dir.path())).unwrap();
-    let api = Api::new(Some(&format!("http://{closed}/api/v3")), "https://git.example.org/Org").unwrap();
-    let elsewhere = Desk { statuses: Statuses::new(&home, api, None), ..desk };
-    elsewhere.pending(1, &commit(7));
-    elsewhere.pass();
-    assert_eq!(elsewhere.left(), (vec![id(1).to_string()], vec![]));
+    desk.statuses.replace(statuses(&desk.dir, &format!("http://{closed}/api/v3")));
+    desk.pending(1, &commit(7));
+    desk.start();
+    desk.send_due();
+    assert_eq!(desk.left(), (vec![id(1).to_string()], vec![]));
 }
 
 #[test]
@@ -330,7 +336,7 @@ fn after_the_wait_that_the_forge_asks_for_all_is_sent() {
     desk.forge.next(Answer::code(429).header("retry-after", "1"));
     desk.pending(1, &commit(1));
     desk.pending(2, &commit(2));
-    let _reporter = desk.start();
+    desk.start();
     wait_until("both are sent", || desk.left().0.is_empty());
     let received = desk.forge.received();
     assert_eq!(received.len(), 3);
@@ -508,7 +514,7 @@ fn pauses_grow_until_the_forge_is_there_again() {
     desk.pauses.first = Duration::from_millis(50);
     desk.forge.always(Some(Answer::code(502)));
     desk.pending(1, &commit(1));
-    let _reporter = desk.start();
+    desk.start();
     let received =
         until("some requests", || Some(desk.forge.received()).filter(|received| received.len() >= 5));
     let gaps: Vec<_> = received.windows(2).map(|pair| pair[1].at - pair[0].at).collect();
