@@ -6,7 +6,6 @@
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
-    fs::File,
     io::{self, ErrorKind},
     path::Path,
     thread,
@@ -14,7 +13,6 @@ use std::{
 };
 
 use jiff::Timestamp;
-use rustix::{fs::FlockOperation, io::Errno};
 use serde::{Deserialize, Serialize};
 
 use super::ls_remote;
@@ -24,9 +22,11 @@ use crate::{
     home::Home,
     host,
     queue::{
-        BuildRequest, EntryId, Origin, enqueue,
+        BuildRequest, EntryId, EntryState, Origin, enqueue,
         fields::{CommitId, CommitterEmail, CommitterName, GitRef, Repository},
+        lock_file,
         origin::Why,
+        reading,
     },
     records::Record,
 };
@@ -102,7 +102,11 @@ pub fn is_due(home: &Home) -> bool {
 
 /// Looks, and queues what was missed; none if another one is at it.
 pub fn run(home: &Home, git_base: &str, how: How, pauses: &Pauses) -> io::Result<Option<CaughtUp>> {
-    let Some(_lock) = lock(home)? else { return Ok(None) };
+    // Two would queue the same.
+    let lock = lock_file::open(&home.queue().join(".catch-up"))?;
+    if !lock_file::try_lock(&lock)? {
+        return Ok(None);
+    }
     let before = last_look(home);
     let mut look = look(home, git_base, pauses.patience)?;
     if how == How::Dry {
@@ -176,13 +180,17 @@ impl Known {
     /// The queue first: an entry that leaves it meanwhile has a record, which stays.
     fn read(home: &Home) -> io::Result<Self> {
         let mut known = Self::default();
-        for dir in [home.queue(), home.queue().join("bad")] {
-            for name in names(&dir)?.iter().filter(|name| name.starts_with("build-")) {
-                let bytes = fs_err::read(dir.join(name)).unwrap_or_default();
-                if let Ok(request) = serde_json::from_slice(&bytes) {
-                    known.add(request);
-                }
+        let queue = home.queue();
+        let listing = reading::list(&queue)?;
+        for id in listing.waiting.iter().chain(&listing.claimed) {
+            // It may be claimed, or put back, at this very moment.
+            for name in [id.waiting(), id.claimed(), id.waiting()] {
+                known.add_entry(&queue.join(name));
             }
+        }
+        let bad = queue.join("bad");
+        for name in names(&bad)?.iter().filter(|name| name.starts_with("build-")) {
+            known.add_entry(&bad.join(name));
         }
         for id in names(&home.builds())?.iter().filter_map(|name| EntryId::parse(name)) {
             let Ok(request) = Record::of(home, &id).request() else { continue };
@@ -192,6 +200,12 @@ impl Known {
             known.add(request);
         }
         Ok(known)
+    }
+
+    fn add_entry(&mut self, path: &Path) {
+        if let Ok(EntryState::Request(request, _)) = reading::read(path) {
+            self.add(request);
+        }
     }
 
     fn add(&mut self, request: BuildRequest) {
@@ -214,17 +228,6 @@ fn names(dir: &Path) -> io::Result<Vec<String>> {
 fn last_look(home: &Home) -> Look {
     let bytes = fs_err::read(home.catch_up()).unwrap_or_default();
     serde_json::from_slice(&bytes).unwrap_or_default()
-}
-
-/// A kernel lock, so that two do not queue the same.
-fn lock(home: &Home) -> io::Result<Option<File>> {
-    let path = home.queue().join(".catch-up");
-    let lock = fs_err::OpenOptions::new().write(true).create(true).truncate(false).open(path)?.into_file();
-    match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(Some(lock)),
-        Err(Errno::WOULDBLOCK) => Ok(None),
-        Err(error) => Err(error.into()),
-    }
 }
 
 fn json_line(look: &Look) -> Vec<u8> {

@@ -22,6 +22,7 @@ use crate::{
     error_chain::in_full,
     home::Home,
     queue::{EntryId, fields::Repository},
+    regular_file,
 };
 
 const SUFFIX: &str = ".status.json";
@@ -254,7 +255,11 @@ impl Unsent {
 }
 
 fn read(path: &Path) -> io::Result<(File, Status)> {
-    let file = fs_err::File::open(path)?.into_file();
+    let file = match regular_file::open(path)? {
+        regular_file::Opened::File(file) => file,
+        regular_file::Opened::Missing => return Err(ErrorKind::NotFound.into()),
+        regular_file::Opened::NotAFile => return Err(io::Error::new(ErrorKind::InvalidData, "is no file")),
+    };
     let mut bytes = Vec::with_capacity(512);
     (&file).take(LARGEST).read_to_end(&mut bytes)?;
     let status =
