@@ -1,7 +1,7 @@
 //! One attempt at a claimed entry, a straight line: prepare, run, judge, conclude.
 //!
 //! The order of its end: the processes are gone, output.log is closed, result.json is durable (the commit
-//! point), the letters are in the outbox, running.json and the claimed entry are removed. Before the commit
+//! point), letters and the forge's status are in the outbox, running.json and the claimed entry are removed. Before the commit
 //! point a crash means another attempt; after it, only that the rest is done again.
 
 use std::{
@@ -136,6 +136,12 @@ impl<'a> Attempt<'a> {
             workspace: workspace.path().to_path_buf(),
             engine_failed: self.before.as_ref().is_some_and(|before| before.engine_failed),
         };
+        if self.before.is_none()
+            && let Err(error) = self.builder.statuses.pending(&self.entry.id, &self.entry.request)
+        {
+            // What came out of it will be told all the same.
+            tracing::warn!("the forge does not hear that {} has begun: {}", self.entry.id, in_full(&error));
+        }
         let end = self.record.set_running(&running).map_err(Fault::at(RECORD)).and_then(|()| {
             let end = match &self.builder.settings.launcher {
                 None => self.run_here(&running, &mut output),

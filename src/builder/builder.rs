@@ -10,6 +10,7 @@ use super::{
     settings::Settings,
 };
 use crate::{
+    forge::statuses::Statuses,
     home::Home,
     queue::{Claimed, DrainLock, EntryId},
     records::Record,
@@ -25,6 +26,8 @@ pub struct Builder {
     pub supervisor: Supervisor,
     pub outbox: Outbox,
     pub letterhead: Letterhead,
+    /// What the forge hears.
+    pub statuses: Statuses,
     work_dir: OnceLock<WorkDir>,
 }
 
@@ -38,7 +41,8 @@ impl Builder {
         outbox: Outbox,
         letterhead: Letterhead,
     ) -> Self {
-        Self { home, settings, lock, supervisor, outbox, letterhead, work_dir: OnceLock::new() }
+        let statuses = Statuses::new(&home, settings.forge.clone(), settings.page_url.clone());
+        Self { home, settings, lock, supervisor, outbox, letterhead, statuses, work_dir: OnceLock::new() }
     }
 
     /// Where workspaces are made: resolved once, and refused if it is not safe.

@@ -24,16 +24,19 @@ pub fn announce_and_complete(
     complete(builder, record, &entry.id, result)
 }
 
-/// Letters, then the entry: after this the build is over in every respect but that mail may wait.
+/// Letters and status, then the entry: after this the build is over in every respect but that they may wait.
 pub fn complete(builder: &Builder, record: &Record, id: &EntryId, result: &BuildResult) -> io::Result<()> {
+    let request = record.request()?;
     if letters::are_due(result.outcome) {
-        let request = record.request()?;
         let head = &builder.letterhead;
         let to = recipient::of(&request, &addresses(builder), &head.fallback);
         for letter in head.build_failed(id, &request, result, &excerpt::read(record)?, &to) {
             builder.outbox.put(&letter)?;
         }
     }
+    // In the file's absence nothing has begun, and nobody was told that it had.
+    let has_begun = record.script().exists();
+    builder.statuses.finished(id, &request, result, has_begun)?;
     record.clear_running()?;
     builder.lock.finish(id)
 }

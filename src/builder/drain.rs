@@ -9,13 +9,14 @@ use std::{
         mpsc::{Receiver, RecvTimeoutError, Sender},
     },
     thread,
-    time::Instant,
+    time::{Instant, SystemTime},
 };
 
 use super::{
     announce, attempt,
     attempt_end::AttemptEnd,
     builder::Builder,
+    catch_up::CatchUp,
     fault::Fault,
     fault_log::FaultLog,
     outbox::{delivery::Delivery, postman::Postman},
@@ -26,6 +27,7 @@ use super::{
 use crate::{
     durable,
     error_chain::in_full,
+    forge::reporter::{Notice, Pauses, Tell},
     queue::{Claimed, EntryId, EntryState, Lane, control::is_held, reading},
     records::retention,
 };
@@ -43,8 +45,10 @@ pub fn run(
     (tell, told): (Sender<Event>, Receiver<Event>),
 ) -> io::Result<DrainExit> {
     let postman = Postman::start(delivery)?;
+    builder.statuses.start(Pauses::default(), tell_by_letter(builder, &postman))?;
+    let catch_up = CatchUp::start(builder)?;
     let watched = watch(builder, tell.clone()).is_ok();
-    let mut drain = Drain { builder: Arc::clone(builder), faults, postman, tell };
+    let mut drain = Drain { builder: Arc::clone(builder), faults, postman, catch_up, tell };
     let mut scheduler = Scheduler::new(threads, watched);
     let start = Instant::now();
     let mut actions = VecDeque::from(scheduler.on(start.elapsed(), [Event::Begun]));
@@ -65,6 +69,23 @@ pub fn run(
     }
 }
 
+/// What a person has to know of the forge.
+fn tell_by_letter(builder: &Builder, postman: &Postman) -> Tell {
+    let (letterhead, outbox) = (builder.letterhead.clone(), builder.outbox.clone());
+    let postman = postman.clone();
+    Box::new(move |notice| {
+        let now = SystemTime::now();
+        outbox.put(&match notice {
+            Notice::TokenRefused { why } => letterhead.token_refused(why, now),
+            Notice::GivenUp { id, status, why } => {
+                letterhead.report_refused(id, status.repository.as_str(), status.commit_id.as_str(), why, now)
+            }
+        })?;
+        postman.pass();
+        Ok(())
+    })
+}
+
 /// Makes events of what changes in the queue.
 fn watch(builder: &Builder, tell: Sender<Event>) -> io::Result<()> {
     let queue = builder.home.queue();
@@ -83,6 +104,7 @@ struct Drain<'a> {
     builder: Arc<Builder>,
     faults: &'a mut FaultLog,
     postman: Postman,
+    catch_up: CatchUp,
     tell: Sender<Event>,
 }
 
@@ -125,8 +147,15 @@ impl Drain<'_> {
                 None
             }
             Action::SendMailAndTell(round) => {
-                let tell = self.tell.clone();
-                self.postman.pass_then(move || _ = tell.send(Event::MailSent(round)));
+                self.postman.pass();
+                let (builder, postman, tell) =
+                    (Arc::clone(&self.builder), self.postman.clone(), self.tell.clone());
+                // One after the other, since what the forge says may be a letter.
+                self.catch_up.idle_then(move || {
+                    builder.statuses.pass_then(move || {
+                        postman.pass_then(move || _ = tell.send(Event::MailSent(round)));
+                    });
+                });
                 None
             }
             Action::Exit(_) => None,
@@ -199,6 +228,7 @@ impl Drain<'_> {
 
     /// What was wrong with the machine is over, if all was looked at and nothing was met.
     fn end(self, exit: DrainExit) -> DrainExit {
+        self.catch_up.end();
         self.builder.supervisor.end_orphans();
         let met = self.faults.settle(&self.builder.lock, exit == DrainExit::Drained);
         if met && matches!(exit, DrainExit::Drained | DrainExit::Held) { DrainExit::Faulty } else { exit }

@@ -9,6 +9,7 @@ pub mod announce;
 pub mod attempt;
 pub mod attempt_end;
 pub mod builder;
+pub mod catch_up;
 pub mod cli;
 pub mod completion;
 pub mod drain;

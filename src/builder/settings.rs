@@ -12,6 +12,7 @@ use super::{
     process::workspace::WorkDir,
 };
 use crate::{
+    forge::api::Api,
     home::Home,
     host,
     queue::fields::is_address,
@@ -52,6 +53,16 @@ pub struct SettingFlags {
     /// [AMP_CI_LAUNCHER_CANCEL]
     #[arg(long, value_name = "COMMAND")]
     launcher_cancel: Option<String>,
+    /// The forge's API, for check marks beside commits: what its address ends in says which forge it is
+    /// [AMP_CI_FORGE_API, default GitHub's if --git-base is on github.com]
+    #[arg(long, value_name = "URL")]
+    forge_api: Option<String>,
+    /// Where people see the builds, for links [AMP_CI_PAGE_URL]
+    #[arg(long, value_name = "URL")]
+    page_url: Option<String>,
+    /// Look every ten minutes for pushes that never arrived: yes or no [AMP_CI_CATCH_UP, default no]
+    #[arg(long, value_name = "YES")]
+    catch_up: Option<String>,
 }
 
 /// The settings of one run, read at start.
@@ -75,6 +86,12 @@ pub struct Settings {
     pub log_limit: u64,
     /// What stands in front of a build.
     pub launcher: Option<Launcher>,
+    /// Where builds are reported, given a token.
+    pub forge: Option<Api>,
+    /// Where people see the builds, without a slash at its end.
+    pub page_url: Option<String>,
+    /// Whether pushes that never arrived are looked for.
+    pub catch_up: bool,
 }
 
 /// A value that does not parse; names the variable, never shows the mail URL.
@@ -96,9 +113,17 @@ impl Settings {
         let cancel = setting("AMP_CI_LAUNCHER_CANCEL", flags.launcher_cancel, "", parse_command_line)?;
         let from = format!("amp_ci@{}", mail_name());
         let fallback = format!("{}@{}", host::account(), mail_name());
+        let git_base = setting("AMP_CI_GIT_BASE", flags.git_base, GIT_BASE, parse_git_base)?;
+        let forge = setting("AMP_CI_FORGE_API", flags.forge_api, "", |text| {
+            let given = Some(text).filter(|text| !text.is_empty());
+            Api::new(given, &git_base).map_err(|error| error.to_string())
+        })?;
         Ok(Self {
             mail,
-            git_base: setting("AMP_CI_GIT_BASE", flags.git_base, GIT_BASE, parse_git_base)?,
+            git_base,
+            forge,
+            page_url: setting("AMP_CI_PAGE_URL", flags.page_url, "", parse_page_url)?,
+            catch_up: setting("AMP_CI_CATCH_UP", flags.catch_up, "no", parse_switch)?,
             mail_from: setting("AMP_CI_MAIL_FROM", flags.mail_from, &from, parse_address)?,
             mail_fallback: setting("AMP_CI_MAIL_FALLBACK", flags.mail_fallback, &fallback, parse_address)?,
             work_dir: setting("AMP_CI_WORK_DIR", flags.work_dir, &default_work_dir(), parse_absolute)?,
@@ -158,6 +183,27 @@ fn parse_git_base(text: &str) -> Result<String, String> {
         return Err(format!("'{}' is no URL or path to clone from", crate::text::printable(text)));
     }
     Ok(text.trim_end_matches('/').to_string())
+}
+
+/// Empty is none.
+fn parse_page_url(text: &str) -> Result<Option<String>, String> {
+    let is_url = |text: &str| {
+        let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+        rest.is_some_and(|rest| !rest.is_empty()) && text.bytes().all(|b| b.is_ascii_graphic())
+    };
+    match text.trim_end_matches('/') {
+        "" => Ok(None),
+        url if is_url(url) => Ok(Some(url.to_string())),
+        _ => Err(format!("'{}' is no address such as https://ci.example.edu", crate::text::printable(text))),
+    }
+}
+
+fn parse_switch(text: &str) -> Result<bool, String> {
+    match text {
+        "yes" => Ok(true),
+        "no" => Ok(false),
+        _ => Err(format!("'{}' is neither yes nor no", crate::text::printable(text))),
+    }
 }
 
 /// Empty is none.

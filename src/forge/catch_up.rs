@@ -90,6 +90,8 @@ pub struct CaughtUp {
     pub queued: Vec<(EntryId, Head)>,
     /// The last look.
     pub look: Look,
+    /// What the look before had in place of [`Look::failed`].
+    pub failed_before: BTreeMap<String, String>,
 }
 
 /// Is it time for the next look?
@@ -103,14 +105,14 @@ pub fn is_due(home: &Home) -> bool {
 /// Looks, and queues what was missed; none if another one is at it.
 pub fn run(home: &Home, git_base: &str, how: How, pauses: &Pauses) -> io::Result<Option<CaughtUp>> {
     // Two would queue the same.
-    let lock = lock_file::open(&home.queue().join(".catch-up"))?;
-    if !lock_file::try_lock(&lock)? {
+    let only_one = lock_file::open(&home.queue().join(".catch-up"))?;
+    if !lock_file::try_lock(&only_one)? {
         return Ok(None);
     }
     let before = last_look(home);
-    let mut look = look(home, git_base, pauses.patience)?;
+    let mut look = self::look(home, git_base, pauses.patience)?;
     if how == How::Dry {
-        return Ok(Some(CaughtUp { queued: Vec::new(), look }));
+        return Ok(Some(CaughtUp { queued: Vec::new(), look, failed_before: before.failed }));
     }
     let mut seen: HashSet<Head> = before.unknown.into_iter().collect();
     if how == How::Twice && look.unknown.iter().any(|head| !seen.contains(head)) {
@@ -128,7 +130,7 @@ pub fn run(home: &Home, git_base: &str, how: How, pauses: &Pauses) -> io::Result
         queued.push((queue(home, &head)?, head));
     }
     written?;
-    Ok(Some(CaughtUp { queued, look }))
+    Ok(Some(CaughtUp { queued, look, failed_before: before.failed }))
 }
 
 fn queue(home: &Home, head: &Head) -> io::Result<EntryId> {

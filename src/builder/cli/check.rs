@@ -19,6 +19,11 @@ use crate::{
         settings::{SettingFlags, Settings},
     },
     error_chain::in_full,
+    forge::{
+        client::Client,
+        reporter::Pauses,
+        token::{NoToken, Token},
+    },
     home::Home,
     queue::control::is_held,
 };
@@ -46,6 +51,7 @@ pub fn look(home: &Home, settings: &Settings, test_letter_to: Option<&Address>) 
     findings.programs(settings);
     findings.work_dir(home, settings);
     findings.mail(home, settings, test_letter_to);
+    findings.forge(home, settings);
     match findings.wrong {
         0 => say("all is well"),
         1 => say("one thing is wrong"),
@@ -254,6 +260,40 @@ impl Findings {
         match delivery.send_unstored(&letter) {
             Ok(()) => ok(&format!("a test letter to {address} was accepted")),
             Err(why) => self.wrong(&format!("the test letter to {address} was not accepted: {why}")),
+        }
+    }
+    /// The token is tried, and not shown.
+    fn forge(&mut self, home: &Home, settings: &Settings) {
+        let token = match Token::read(home) {
+            Ok(token) => token,
+            Err(NoToken::Missing) => return,
+            Err(why) => return self.wrong(&in_full(&why)),
+        };
+        let Some(api) = &settings.forge else {
+            return self
+                .wrong("there is a forge-token, and no forge: AMP_CI_FORGE_API says where its API is");
+        };
+        let rights = match Client::new(Pauses::default().patience).rights(api, &token) {
+            Ok(rights) => rights,
+            Err(error) => {
+                let why = token.hide_in(&in_full(&error));
+                return self.wrong(&format!("the forge at {} does not answer: {why}", api.url()));
+            }
+        };
+        let more: Vec<&str> =
+            rights.scopes.iter().map(String::as_str).filter(|scope| *scope != "repo:status").collect();
+        if rights.refused {
+            self.wrong(&format!(
+                "the forge at {} does not know the token: put a new one into forge-token",
+                api.url()
+            ));
+        } else if more.is_empty() {
+            ok(&format!("builds are reported to {}", api.url()));
+        } else {
+            self.wrong(&format!(
+                "forge-token may do more than set commit statuses ({}), and builds can read it: make one that may not",
+                more.join(", ")
+            ));
         }
     }
 }

@@ -6,12 +6,13 @@ use clap::{
     ArgMatches, CommandFactory, FromArgMatches, Id, Parser, Subcommand, error::ErrorKind, parser::ValueSource,
 };
 
-use self::{check::CheckArguments, drain::DrainArguments, failure::Failure};
+use self::{catch_up::CatchUpArguments, check::CheckArguments, drain::DrainArguments, failure::Failure};
 use crate::{
     home::Home,
     status::terminal::{self, LogArguments, StatusArguments, WaitArguments},
 };
 
+mod catch_up;
 mod check;
 mod drain;
 mod failure;
@@ -52,6 +53,11 @@ enum Verb {
     ///
     /// Exit codes: 0 all is well, 1 something is wrong, 2 usage, or a bad setting.
     Check(CheckArguments),
+    /// Queue the heads that the forge has and nobody here knows: pushes that never arrived
+    ///
+    /// Looks twice, ten seconds apart, if anything is missing. Exit codes: 0 done, 1 a repository could not be asked,
+    /// 2 usage, or a bad setting.
+    CatchUp(CatchUpArguments),
 }
 
 const AFTER_HELP: &str = "\
@@ -85,6 +91,7 @@ fn carry_out(Arguments { verb, home, drain }: Arguments) -> Result<u8, Failure> 
     match verb {
         None => drain::run(home?, drain),
         Some(Verb::Check(verb)) => check::run(&home?, verb),
+        Some(Verb::CatchUp(verb)) => catch_up::run(&home?, verb),
         Some(Verb::Status(verb)) => Ok(terminal::status(&home.map_err(unknown)?, &verb)),
         Some(Verb::Log(verb)) => Ok(terminal::log(&home.map_err(unknown)?, &verb)),
         Some(Verb::Wait(verb)) => Ok(terminal::wait(&home.map_err(unknown)?, &verb)),

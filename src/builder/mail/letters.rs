@@ -130,6 +130,41 @@ impl Letterhead {
         self.draft(format!("failed-{stem}"), subject, text, date).seal()
     }
 
+    /// The forge does not know its token, or it cannot be used. All reports wait.
+    pub fn token_refused(&self, why: &str, date: SystemTime) -> Letter {
+        let subject = "AMP CI: the forge's token is refused".to_string();
+        let text = format!(
+            "amp_ci in {} on {} cannot report to the forge what comes of builds:\n\n    {}\n\n\
+             The reports wait in outbox/ and go out as soon as the file forge-token holds a token that the forge \
+             takes. Builds and letters go on. `build check` tries the token.\n",
+            self.home.display(),
+            self.host,
+            printable(why),
+        );
+        self.draft(format!("forge-token-{}", EntryId::at(date)), subject, text, date).seal()
+    }
+
+    /// The forge will never take the report on a build.
+    pub fn report_refused(
+        &self,
+        id: &EntryId,
+        repository: &str,
+        commit: &str,
+        why: &str,
+        date: SystemTime,
+    ) -> Letter {
+        let subject = format!("AMP CI: the forge does not take the report on {repository}/{commit}");
+        let text = format!(
+            "The report on the build {id} of {repository} commit {commit} was refused:\n\n    {}\n\n\
+             It is in outbox/failed/ in {} on {}. Further reports on {repository} that are refused for the same reason \
+             go there without a letter, as long as one of them lies there.\n",
+            printable(why),
+            self.home.display(),
+            self.host,
+        );
+        Draft { build: Some(id), ..self.draft(format!("{id}.forge"), subject, text, date) }.seal()
+    }
+
     /// What `build check --mail` sends.
     pub fn test(&self, to: &Address, date: SystemTime) -> Letter {
         let subject = format!("AMP CI test letter from {}", self.host);

@@ -13,7 +13,7 @@ use super::delivery::Delivery;
 /// Between two passes while `build` runs.
 const INTERVAL: Duration = Duration::from_secs(5 * 60);
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Postman(Sender<Errand>);
 
 enum Errand {

@@ -122,3 +122,20 @@ fn a_test_letter_says_where_it_is_from() {
     let letter = head().test(&"ana@lab.example".parse().unwrap(), date());
     is(&letter, "test-1795346045.000000000", include_str!("test.eml"));
 }
+
+#[test]
+fn the_fallback_hears_that_the_forge_does_not_know_its_token() {
+    let why = "https://api.github.com says 401: Bad credentials";
+    is(
+        &head().token_refused(why, date()),
+        "forge-token-1795346045.000000000",
+        include_str!("token_refused.eml"),
+    );
+}
+
+#[test]
+fn the_fallback_hears_that_the_forge_will_never_take_a_report() {
+    let commit = "84ce5aeb5cbfe12bf72096f34d93c9f5d148e997";
+    let letter = head().report_refused(&id(), "amp_mgms", commit, "404: Not Found", date());
+    is(&letter, "1795346032.441044312.forge", include_str!("report_refused.eml"));
+}

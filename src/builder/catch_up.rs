@@ -1,0 +1,106 @@
+//! Looking for pushes that never arrived, while the queue is drained.
+//!
+//! In a process of its own, `build catch-up --scheduled`: git may take its time, and is no build's.
+
+use std::{
+    io,
+    process::{Child, Command, Stdio},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        mpsc::{Receiver, RecvTimeoutError, Sender, channel},
+    },
+    thread,
+    time::Duration,
+};
+
+use super::builder::Builder;
+use crate::{error_chain::in_full, forge::catch_up};
+
+/// How often it is looked whether the process is over.
+const LOOK: Duration = Duration::from_millis(50);
+
+type Errand = Box<dyn FnOnce() + Send>;
+
+/// The thread that starts the process when it is time.
+#[derive(Debug)]
+pub struct CatchUp {
+    /// None if nobody wants it.
+    errands: Option<Sender<Errand>>,
+    process: Arc<Mutex<Option<Child>>>,
+}
+
+impl CatchUp {
+    pub fn start(builder: &Arc<Builder>) -> io::Result<Self> {
+        let process = Arc::default();
+        if !builder.settings.catch_up {
+            return Ok(Self { errands: None, process });
+        }
+        let (errands, received) = channel();
+        let (builder, running) = (Arc::clone(builder), Arc::clone(&process));
+        thread::Builder::new()
+            .name("catch-up".to_string())
+            .spawn(move || work(&builder, &running, &received))?;
+        Ok(Self { errands: Some(errands), process })
+    }
+
+    /// Calls `tell` when no look is due or going on.
+    pub fn idle_then(&self, tell: impl FnOnce() + Send + 'static) {
+        match &self.errands {
+            Some(errands) => _ = errands.send(Box::new(tell)),
+            None => tell(),
+        }
+    }
+
+    /// Ends a look that is going on. What it has started is left to us then.
+    pub fn end(&self) {
+        if let Some(mut process) = lock(&self.process).take() {
+            let _ = process.kill().and_then(|()| process.wait());
+        }
+    }
+}
+
+fn work(builder: &Builder, process: &Mutex<Option<Child>>, errands: &Receiver<Errand>) {
+    loop {
+        if catch_up::is_due(&builder.home)
+            && let Err(error) = look(builder, process)
+        {
+            tracing::warn!("missed pushes are not looked for: {}", in_full(&error));
+        }
+        match errands.recv_timeout(catch_up::INTERVAL) {
+            Ok(tell) => tell(),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
+    }
+}
+
+fn look(builder: &Builder, process: &Mutex<Option<Child>>) -> io::Result<()> {
+    // By this name also after an upgrade has replaced the file.
+    let mut command = Command::new("/proc/self/exe");
+    command
+        .args(["catch-up", "--scheduled", "--git-base", &builder.settings.git_base, "--home"])
+        .arg(builder.home.dir())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null());
+    *lock(process) = Some(builder.supervisor.spawn(&mut command)?);
+    while !is_over(builder, process)? {
+        thread::sleep(LOOK);
+    }
+    Ok(())
+}
+
+fn is_over(builder: &Builder, process: &Mutex<Option<Child>>) -> io::Result<bool> {
+    // Whoever ends it takes it away.
+    let mut process = lock(process);
+    let Some(child) = &mut *process else { return Ok(true) };
+    let is_over = child.try_wait()?.is_some();
+    if is_over {
+        builder.supervisor.forget(child);
+        *process = None;
+    }
+    Ok(is_over)
+}
+
+fn lock(process: &Mutex<Option<Child>>) -> MutexGuard<'_, Option<Child>> {
+    process.lock().unwrap_or_else(PoisonError::into_inner)
+}
