@@ -1,7 +1,10 @@
 //! How each outcome is called and marked, the same in every face: a word and a sign, never a colour alone.
 
 use super::document::{Asked, Finished, Running, RunningStage};
-use crate::{queue::origin::Why, records::Outcome};
+use crate::{
+    queue::origin::Why,
+    records::{Outcome, outcome::Cause},
+};
 
 /// In words, as after "the build".
 pub fn outcome(outcome: Outcome) -> &'static str {
@@ -19,6 +22,17 @@ pub fn outcome(outcome: Outcome) -> &'static str {
 /// The outcome, or that its record cannot be read.
 pub fn outcome_of(finished: &Finished) -> &'static str {
     finished.outcome.map_or("unreadable", outcome)
+}
+
+/// Whose fault it was.
+pub fn cause(cause: Cause) -> &'static str {
+    match cause {
+        Cause::Engine => "the launcher",
+        Cause::Installation => "the installation",
+        Cause::Request => "the request",
+        Cause::Crash => "a crash of build",
+        Cause::Other => "something else",
+    }
 }
 
 /// One character that every font has.

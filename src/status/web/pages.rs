@@ -332,7 +332,7 @@ fn facts(build: &Build) -> Vec<Fact> {
             (started, finished) = (over.started, over.finished);
             fact("Ended by", over.by.clone());
             fact("In favour of", over.superseded_by.as_ref().map(ToString::to_string));
-            fact("Cause", over.cause.clone());
+            fact("Cause", over.cause.map(|cause| words::cause(cause).to_string()));
             fact(
                 "Tries",
                 over.attempts.filter(|attempts| *attempts > 1).map(|attempts| attempts.to_string()),

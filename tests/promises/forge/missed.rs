@@ -10,7 +10,12 @@ use std::{
 
 use serde_json::Value;
 
-use crate::support::installation::{Installation, Push, Running, names, wait_until};
+use crate::support::{
+    files::names,
+    installation::{Installation, Push},
+    process::Running,
+    wait::wait_until,
+};
 
 /// A git daemon, and a repository amp_mgms that it serves.
 struct GitServer {

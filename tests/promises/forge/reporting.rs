@@ -10,8 +10,10 @@ use std::{
 
 use crate::support::{
     faulty_mail_server::{Does, Server},
+    files::names,
     forge::{Answer, Forge, Kind, TOKEN},
-    installation::{COMMIT, Installation, Push, names, wait_until},
+    installation::{COMMIT, Installation, Push},
+    wait::wait_until,
 };
 
 /// An installation that reports to a forge.

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use crate::support::{
     browser::{self, Browser},
-    installation::{Installation, Push, or_skip},
+    installation::{Installation, Push},
+    need::or_skip,
     page::Page,
 };
 

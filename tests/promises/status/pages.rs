@@ -10,8 +10,10 @@ use quick_xml::{Reader, events::Event};
 use serde_json::Value;
 
 use crate::support::{
-    installation::{Installation, Push, or_skip, until},
+    installation::{Installation, Push},
+    need::or_skip,
     page::Page,
+    wait::until,
 };
 
 /// One that succeeded on main, one that failed there, and what they printed.

@@ -3,7 +3,8 @@
 use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Command};
 
 use crate::support::{
-    installation::{Installation, Push, or_skip},
+    installation::{Installation, Push},
+    need::or_skip,
     page::Page,
     strace,
 };

@@ -11,7 +11,7 @@ use std::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::installation::until;
+use super::{process::processes, wait::until};
 
 /// A browser with one window; both processes end when it is dropped.
 pub struct Browser {
@@ -172,7 +172,7 @@ impl Drop for Browser {
         }
         // Chromium's processes carry the profile in their command lines.
         let profile = self.profile.path().display().to_string();
-        for process in super::installation::processes(|line| line.contains(&profile)) {
+        for process in processes(|line| line.contains(&profile)) {
             let pid = process.split(' ').next().unwrap_or_default().to_string();
             let _ = Command::new("kill").args(["-KILL", &pid]).stderr(Stdio::null()).status();
         }

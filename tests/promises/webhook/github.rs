@@ -1,6 +1,6 @@
 //! What GitHub sends, posted as GitHub posts it to the shipped hook: what is queued, and what GitHub is told.
 
-use std::fs;
+use std::{fs, path::Path};
 
 use serde_json::{Value, json};
 
