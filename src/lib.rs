@@ -21,24 +21,25 @@
 //! * [`size`], [`timeout`]: bytes and times, as people write them.
 
 mod builder;
-pub mod durable;
-pub mod error_chain;
+mod durable;
+mod error_chain;
 pub mod forge;
 pub mod home;
-pub mod host;
-pub mod log_file;
-pub mod proc_table;
-pub mod program;
+mod host;
+mod log_file;
+mod proc_table;
+mod program;
 pub mod queue;
 pub mod records;
-pub mod regular_file;
-pub mod size;
+mod regular_file;
+mod size;
 pub mod status;
 pub mod text;
-pub mod timeout;
+mod timeout;
 pub mod webhook;
 
-pub use builder::cli::run as build;
+pub use builder::cli as build;
+pub use queue::command_line as queue_build;
 
 /// What the fuzz targets reach into.
 #[cfg(fuzzing)]

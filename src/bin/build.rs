@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    amp_ci::build()
+    amp_ci::build::run()
 }

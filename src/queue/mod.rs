@@ -14,6 +14,7 @@
 //! something is not known here.
 
 pub mod backlog;
+pub mod command_line;
 pub mod control;
 pub mod drain_lock;
 pub mod enqueue;

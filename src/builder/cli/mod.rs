@@ -24,7 +24,7 @@ mod failure;
 /// build.log, what came out in builds/.
 #[derive(Parser)]
 #[command(name = "build", bin_name = "build", version, after_help = AFTER_HELP, disable_help_subcommand = true)]
-struct Arguments {
+pub struct Arguments {
     #[command(subcommand)]
     verb: Option<Verb>,
     /// The installation's directory
