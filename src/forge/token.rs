@@ -41,7 +41,7 @@ pub enum NoToken {
     )]
     Malformed,
     /// The system does not let us read it.
-    #[error(transparent)]
+    #[error("{}", crate::error_chain::in_full(.0))]
     Unreadable(io::Error),
 }
 

@@ -91,7 +91,7 @@ fn ended(result: Result<u8, Failed>) -> u8 {
             error.exit_code()
         }
         Err(Failed::Io(error)) => {
-            eprintln!("build: {error}");
+            eprintln!("build: {}", crate::error_chain::in_full(&error));
             5
         }
     }
