@@ -6,8 +6,10 @@ use std::{
     time::Duration,
 };
 
+use clap::Args;
+
 use super::{
-    Failed, LogArguments,
+    failure::Failure,
     plain::Filter,
     wait::{self, State},
 };
@@ -20,10 +22,24 @@ use crate::{
     },
 };
 
+/// What `build log` is given.
+#[derive(Debug, Args)]
+pub struct LogArguments {
+    /// An id, an entry's name, latest, or repository[@branch] for its latest
+    #[arg(value_name = "BUILD")]
+    pub build: String,
+    /// Follow it until the build is over, then exit as `wait` does
+    #[arg(short, long)]
+    pub follow: bool,
+    /// Only the last N lines of what there is
+    #[arg(long, value_name = "N")]
+    pub lines: Option<usize>,
+}
+
 /// How often one looks for more.
 const PAUSE: Duration = Duration::from_millis(200);
 
-pub fn run(home: &Home, arguments: &LogArguments) -> Result<u8, Failed> {
+pub fn run(home: &Home, arguments: &LogArguments) -> Result<u8, Failure> {
     let id = select(home, &arguments.build)?;
     let mut shown = Shown::new();
     let mut follower = match begin(home, &id, arguments)? {

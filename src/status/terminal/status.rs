@@ -6,9 +6,10 @@ use std::{
     time::Duration,
 };
 
+use clap::Args;
 use jiff::Timestamp;
 
-use super::{Failed, StatusArguments, page};
+use super::{failure::Failure, page};
 use crate::{
     home::Home,
     queue::EntryId,
@@ -19,13 +20,27 @@ use crate::{
     },
 };
 
+/// What `build status` is given.
+#[derive(Debug, Args)]
+pub struct StatusArguments {
+    /// All about one build: an id, an entry's name, latest, or repository[@branch] for its latest
+    #[arg(value_name = "BUILD")]
+    pub build: Option<String>,
+    /// As JSON: the document that the page has at /status.json
+    #[arg(long)]
+    pub json: bool,
+    /// Again whenever something changes, until it is interrupted
+    #[arg(long)]
+    pub watch: bool,
+}
+
 /// How often `--watch` looks.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Moves to the top of a terminal and clears it.
 const CLEAR: &str = "\x1b[H\x1b[J";
 
-pub fn run(home: &Home, arguments: &StatusArguments) -> Result<u8, Failed> {
+pub fn run(home: &Home, arguments: &StatusArguments) -> Result<u8, Failure> {
     let mut reader = Reader::new(home);
     let id = arguments.build.as_deref().map(|word| select(home, word)).transpose()?;
     let is_terminal = io::stdout().is_terminal();
@@ -51,7 +66,7 @@ fn show(
     document: &Document,
     id: Option<&EntryId>,
     is_terminal: bool,
-) -> Result<u8, Failed> {
+) -> Result<u8, Failure> {
     let build = match id {
         Some(id) => {
             let found = Build::find(document, home, id);

@@ -2,7 +2,9 @@
 
 use std::{thread, time::Duration};
 
-use super::Failed;
+use clap::Args;
+
+use super::failure::Failure;
 use crate::{
     home::Home,
     queue::EntryId,
@@ -12,6 +14,14 @@ use crate::{
         select::select,
     },
 };
+
+/// What `build wait` is given.
+#[derive(Debug, Args)]
+pub struct WaitArguments {
+    /// An id, an entry's name, latest, or repository[@branch] for its latest
+    #[arg(value_name = "BUILD")]
+    pub build: String,
+}
 
 /// How often one looks.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -32,7 +42,7 @@ pub enum State {
     Unknown(String),
 }
 
-pub fn run(home: &Home, word: &str) -> Result<u8, Failed> {
+pub fn run(home: &Home, word: &str) -> Result<u8, Failure> {
     let id = select(home, word)?;
     let mut doubts = 0;
     loop {

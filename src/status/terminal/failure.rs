@@ -1,0 +1,38 @@
+//! Why a verb ends early.
+
+use std::{
+    error::Error,
+    io::{self, ErrorKind},
+};
+
+use crate::status::select::NoBuild;
+
+/// Why a verb ends early.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    #[error(transparent)]
+    NoBuild(#[from] NoBuild),
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+impl Failure {
+    /// Says why, and what to exit with.
+    pub fn exit_code(self) -> u8 {
+        match self {
+            // Whoever read has seen enough.
+            Self::Io(error) if error.kind() == ErrorKind::BrokenPipe => 0,
+            Self::NoBuild(error) => {
+                match error.source() {
+                    Some(source) => eprintln!("build: {error}: {source}"),
+                    None => eprintln!("build: {error}"),
+                }
+                error.exit_code()
+            }
+            Self::Io(error) => {
+                eprintln!("build: {}", crate::error_chain::in_full(&error));
+                5
+            }
+        }
+    }
+}
