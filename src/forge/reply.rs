@@ -3,9 +3,9 @@
 use std::time::{Duration, SystemTime};
 
 use jiff::{Timestamp, fmt::rfc2822};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
-use super::api::Forge;
+use super::{api::Forge, status::Refusal};
 
 /// No forge means more; what says more is taken for this.
 const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3600);
@@ -44,15 +44,6 @@ pub enum Verdict {
     GiveUp(Refusal),
     /// Perhaps later.
     Retry(String),
-}
-
-/// Why nobody will ever take a status.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Refusal {
-    /// The forge's code, if it was the forge.
-    pub code: Option<u16>,
-    /// For people.
-    pub why: String,
 }
 
 impl Reply {

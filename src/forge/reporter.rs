@@ -22,8 +22,8 @@ use jiff::Timestamp;
 use super::{
     api::{self, Api, Post},
     client::Client,
-    reply::{Refusal, Verdict},
-    status::Status,
+    reply::Verdict,
+    status::{Refusal, Status},
     token::{NoToken, Token},
     unsent::{Opened, Unsent, Wait, Waiting},
 };

@@ -3,11 +3,19 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::reply::Refusal;
 use crate::{
     queue::fields::{CommitId, GitRef, Repository},
     records::Outcome,
 };
+
+/// Why nobody will ever take a status.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// The forge's code, if it was the forge.
+    pub code: Option<u16>,
+    /// For people.
+    pub why: String,
+}
 
 /// One state of one build. It says nothing of whom it is sent to: that is settled when it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

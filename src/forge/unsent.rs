@@ -16,7 +16,7 @@ use std::{
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{reply::Refusal, status::Status};
+use super::status::{Refusal, Status};
 use crate::{
     durable,
     error_chain::in_full,

@@ -94,7 +94,7 @@ fn flatten(stream: TokenStream, words: &mut Vec<String>) {
             TokenTree::Punct(sign)
                 if sign.as_char() == ':' && words.last().is_some_and(|last| last == ":") =>
             {
-                *words.last_mut().unwrap() = "::".to_owned();
+                "::".clone_into(words.last_mut().unwrap());
             }
             word => words.push(word.to_string()),
         }
