@@ -109,8 +109,9 @@ before=$(stat -c %s -- "$log")
 # What this start has written to the log so far.
 news() { tail -c "+$((before + 1))" -- "$log"; }
 
-# What bash starts with `&` ignores INT and QUIT, and so would all commands of hooks.
-(trap - INT QUIT; exec setsid "$webhookd" "${arguments[@]}" {lock}>&- </dev/null >>"$log" 2>&1) &
+# What bash starts with `&` ignores INT and QUIT, and so would all commands of hooks; so does what nohup(1) or another
+# script in the background started, and bash cannot take that back (bash(1), SIGNALS), but env(1) can.
+(exec env --default-signal=INT,QUIT setsid "$webhookd" "${arguments[@]}" {lock}>&- </dev/null >>"$log" 2>&1) &
 pid=$!
 SECONDS=0
 until serving=$(news | grep -a -m 1 -o 'serving hooks on .*'); do

@@ -112,6 +112,7 @@ fn a_forge_that_does_not_answer_delays_no_build_and_no_letter() {
     }
     let mut build = installation.start_build(1);
     wait_until("all letters are there", || installation.letters().len() == 3);
+    wait_until("the forge has been asked", || !forge.received().is_empty());
     assert_eq!(forge.received().len(), 1, "and the forge is still at the first request");
     drop(hold);
     assert_eq!(build.wait(), 0);
