@@ -16,6 +16,7 @@
 //! * [`log_file`]: a log that may be rotated.
 //! * [`proc_table`]: the kernel's table of processes.
 //! * [`program`]: finding a program.
+//! * [`terminal_text`]: what a terminal would show of an output, as plain text.
 //! * [`text`]: how words from outside are shown in logs.
 //! * [`regular_file`]: opening what somebody else may have put there.
 //! * [`size`], [`timeout`]: bytes and times, as people write them.
@@ -34,6 +35,7 @@ pub mod records;
 mod regular_file;
 mod size;
 pub mod status;
+pub mod terminal_text;
 pub mod text;
 mod timeout;
 pub mod webhook;
@@ -44,5 +46,5 @@ pub use queue::command_line as queue_build;
 /// What the fuzz targets reach into.
 #[cfg(fuzzing)]
 pub mod fuzzing {
-    pub use crate::builder::script::placeholder;
+    pub use crate::builder::{outbox::smtp::read_reply, script::placeholder};
 }

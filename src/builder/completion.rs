@@ -30,7 +30,8 @@ pub fn complete(builder: &Builder, record: &Record, id: &EntryId, result: &Build
     if letters::are_due(result.outcome) {
         let head = &builder.letterhead;
         let to = recipient::of(&request, &addresses(builder), &head.fallback);
-        for letter in head.build_failed(id, &request, result, &excerpt::read(record)?, &to) {
+        for letter in head.build_failed(id, &request, result, &excerpt::read(record)?, &record.output(), &to)
+        {
             builder.outbox.put(&letter)?;
         }
     }

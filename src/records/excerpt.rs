@@ -1,4 +1,4 @@
-//! A build's output as letters and build.log show it: text, its head and its tail.
+//! A build's output as letters and build.log show it: what a terminal would show at the end, its head and its tail.
 
 use std::{
     fs::File,
@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::Record;
-use crate::host;
+use crate::{host, terminal_text::plain};
 
 /// Output of up to this many bytes is shown whole.
 const CAP: u64 = 200_000;
@@ -24,16 +24,16 @@ pub fn read(record: &Record) -> io::Result<String> {
     };
     let length = file.metadata()?.len();
     if length <= CAP {
-        return Ok(readable(&piece(&file, 0, length)?));
+        return Ok(plain(&piece(&file, 0, length)?));
     }
     let tail = CAP - HEAD;
     Ok(format!(
         "{}\n[... {} bytes are left out here; the whole log is {} on {} ...]\n{}",
-        readable(&piece(&file, 0, HEAD)?),
+        plain(&piece(&file, 0, HEAD)?),
         length - CAP,
         record.output().display(),
         host::name(),
-        readable(&piece(&file, length - tail, tail)?)
+        plain(&piece(&file, length - tail, tail)?)
     ))
 }
 
@@ -41,9 +41,4 @@ fn piece(file: &File, at: u64, length: u64) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; usize::try_from(length).unwrap_or(usize::MAX)];
     file.read_exact_at(&mut bytes, at)?;
     Ok(bytes)
-}
-
-/// Lossy text with line ends as lines end here.
-fn readable(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).replace("\r\n", "\n").replace('\r', "\n").replace('\0', "\u{fffd}")
 }

@@ -14,7 +14,13 @@ use lettre::Address;
 use super::failure::Failure;
 use crate::{
     builder::{
-        outbox::{delivery::Delivery, mail_url::MailUrl, outbox::Outbox, smtp::MailServer},
+        outbox::{
+            delivery::Delivery,
+            mail_server::MailServer,
+            mail_url::MailUrl,
+            outbox::{Contents, Outbox},
+            smtp::Limits,
+        },
         script::placeholder,
         settings::{SettingFlags, Settings},
     },
@@ -238,9 +244,7 @@ impl Findings {
     }
 
     fn mail(&mut self, home: &Home, settings: &Settings, test_letter_to: Option<&Address>) {
-        let Ok(server) = MailServer::new(&settings.mail) else {
-            return self.wrong("AMP_CI_SMTP_URL cannot be used (the value is not shown)");
-        };
+        let server = MailServer::new(&settings.mail, &settings.mail_from, Limits::default()).in_a_minute();
         let what = match &settings.mail {
             MailUrl::Directory(dir) => format!("letters are written to {}", dir.display()),
             MailUrl::Smtp(_) => "the mail server lets us in".to_string(),
@@ -251,9 +255,17 @@ impl Findings {
         }
         let delivery =
             Delivery { outbox: Outbox::new(home.outbox()), server, letterhead: settings.letterhead(home) };
-        let waiting = delivery.outbox.stems().map_or(0, |stems| stems.len());
+        let Contents { waiting, oldest, failed } = delivery.outbox.contents();
         if waiting > 0 {
-            note(&format!("outbox/ holds {waiting} unsent; build.log says why"));
+            let hours = oldest.as_secs() / 3600;
+            let what =
+                format!("outbox/ holds {waiting} unsent, the oldest for {hours} h; build.log says why");
+            if hours > 0 { self.wrong(&what) } else { note(&what) }
+        }
+        if failed > 0 {
+            self.wrong(&format!(
+                "outbox/failed/ holds {failed} that nobody took: read them, then remove them or move them back into outbox/"
+            ));
         }
         let Some(address) = test_letter_to else { return };
         let letter = delivery.letterhead.test(address, SystemTime::now());

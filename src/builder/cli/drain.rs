@@ -26,7 +26,7 @@ use crate::{
         fault_log::FaultLog,
         log,
         original::refuse_beside_the_original,
-        outbox::{delivery::Delivery, outbox::Outbox, smtp::MailServer},
+        outbox::{delivery::Delivery, mail_server::MailServer, outbox::Outbox, smtp::Limits},
         process::supervisor::Supervisor,
         scheduler::{DrainExit, Event},
         settings::{SettingFlags, Settings},
@@ -67,8 +67,7 @@ fn drain_once(home: Home, settings: Settings, threads: usize, debug: bool) -> an
     let Some(lock) = DrainLock::lock(&home.queue()).context("the queue cannot be used")? else {
         return Ok(0);
     };
-    let server = MailServer::new(&settings.mail);
-    let server = server.map_err(|_| anyhow::anyhow!("AMP_CI_SMTP_URL: cannot be used"))?;
+    let server = MailServer::new(&settings.mail, &settings.mail_from, Limits::default());
     let (outbox, letterhead) = (Outbox::new(home.outbox()), settings.letterhead(&home));
     let delivery = Delivery { outbox: outbox.clone(), server, letterhead: letterhead.clone() };
     let log = log::start(&home.build_log(), debug);

@@ -7,12 +7,19 @@ use std::{
 
 use lettre::Address;
 
-use super::letter::{Draft, Letter};
+use super::{
+    letter::{Draft, Letter},
+    recipient::Recipient,
+};
 use crate::{
     queue::{BuildRequest, EntryId},
     records::{BuildResult, Cause, Outcome},
     text::printable,
 };
+
+/// How a letter that tells of a refused one begins its name: with that one's words, and with no words at all.
+pub const QUOTING: &str = "failed-";
+pub const WORDLESS: &str = "refused-";
 
 /// Where letters come from, and where those go that are for nobody else.
 #[derive(Debug, Clone)]
@@ -30,7 +37,7 @@ pub fn are_due(outcome: Outcome) -> bool {
 }
 
 impl Letterhead {
-    /// What the committer, `to`, is told of a finished build; of an error the fallback gets a copy, unless it has heard
+    /// What the committer, `to`, is told of a finished build, whose whole output is in `log`; of an error the fallback gets a copy, unless it has heard
     /// of the engine's failure before.
     pub fn build_failed(
         &self,
@@ -38,23 +45,31 @@ impl Letterhead {
         request: &BuildRequest,
         result: &BuildResult,
         output: &str,
-        to: &Address,
+        log: &Path,
+        to: &Recipient,
     ) -> Vec<Letter> {
-        let letter = |stem: String, to| {
+        let letter = |stem: String, to, why: &str| {
             let draft = Draft {
                 stem,
                 from: &self.from,
                 to,
                 subject: format!("AMP build failed for {}/{}", request.repository, request.commit_id),
-                text: build_failed(request, result, output),
+                text: format!(
+                    "{}\nBuild:  {id}\nBranch: {}\nLog:    {} on {}\nYou get this because {why}.\n",
+                    build_failed(request, result, output),
+                    printable(request.git_ref.as_str()),
+                    log.display(),
+                    self.host,
+                ),
                 build: Some(id),
                 date: result.finished.into(),
             };
             draft.seal()
         };
-        let mut letters = vec![letter(id.to_string(), to)];
+        let mut letters = vec![letter(id.to_string(), &to.address, &to.why)];
         if result.outcome == Outcome::Error && result.cause != Some(Cause::Engine) {
-            letters.push(letter(format!("{id}.ci"), &self.fallback));
+            let why = "an error is for you to look at: you are AMP_CI_MAIL_FALLBACK";
+            letters.push(letter(format!("{id}.ci"), &self.fallback, why));
         }
         letters
     }
@@ -127,7 +142,22 @@ impl Letterhead {
         let quoted = String::from_utf8_lossy(message).replace("\r\n", "\n").replace('\n', "\n> ");
         let subject = format!("AMP CI could not deliver a letter to {to}");
         let text = format!("This letter was refused:\n\n{}\n\n> {quoted}\n", printable(why));
-        self.draft(format!("failed-{stem}"), subject, text, date).seal()
+        self.draft(format!("{QUOTING}{stem}"), subject, text, date).seal()
+    }
+
+    /// A letter to the fallback that nobody will take. Quotes nothing, because its words may be the reason.
+    pub fn undeliverable_to_fallback(&self, stem: &str, outbox: &Path, date: SystemTime) -> Letter {
+        let quoted = stem.strip_prefix(QUOTING).map_or_else(String::new, |quoted| {
+            format!("It was to tell you that outbox/failed/{quoted}.eml was refused.\n\n")
+        });
+        let text = format!(
+            "A letter to you was refused:\n\n    {}/failed/{stem}.eml on {}\n\n{quoted}\
+             Its words are left out here, because they may be the reason. build.log has the mail server's.\n",
+            outbox.display(),
+            self.host,
+        );
+        let subject = "AMP CI could not deliver a letter to you".to_string();
+        self.draft(format!("{WORDLESS}{stem}"), subject, text, date).seal()
     }
 
     /// The forge does not know its token, or it cannot be used. All reports wait.

@@ -2,23 +2,38 @@
 
 use lettre::Address;
 
-use crate::queue::{BuildRequest, fields::is_address};
+use crate::{
+    queue::{BuildRequest, fields::is_address},
+    text::printable,
+};
+
+/// Who gets it, and why they: goes on after "You get this because".
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recipient {
+    pub address: Address,
+    pub why: String,
+}
 
 /// The committer; if they cannot be written to, what `addresses` (the text of that file) says; else the fallback.
-pub fn of(request: &BuildRequest, addresses: &str, fallback: &Address) -> Address {
+pub fn of(request: &BuildRequest, addresses: &str, fallback: &Address) -> Recipient {
     let own = request.committer_email.as_str();
     if !own.is_empty()
         && !own.to_ascii_lowercase().ends_with("@users.noreply.github.com")
         && let Ok(address) = own.parse()
     {
-        return address;
+        return Recipient { address, why: "the push has your address".to_string() };
     }
     let known = addresses.lines().map(str::trim).filter(|line| !line.starts_with('#')).find_map(|line| {
         let (name, address) = line.rsplit_once(char::is_whitespace)?;
         let matches = name.trim().eq_ignore_ascii_case(request.committer_name.as_str().trim());
         if matches && is_address(address) { address.parse().ok() } else { None }
     });
-    known.unwrap_or_else(|| fallback.clone())
+    let name = printable(request.committer_name.as_str());
+    if let Some(address) = known {
+        return Recipient { address, why: format!("the file addresses has your address for {name}") };
+    }
+    let why = format!("{name} pushed it without an address to write to, and you are AMP_CI_MAIL_FALLBACK");
+    Recipient { address: fallback.clone(), why }
 }
 
 #[cfg(test)]
@@ -41,7 +56,7 @@ mod tests {
             }))
             .unwrap();
             let fallback = "ops@ci.example".parse().unwrap();
-            assert_eq!(of(&request, addresses, &fallback).to_string(), expected, "{name} {email}");
+            assert_eq!(of(&request, addresses, &fallback).address.to_string(), expected, "{name} {email}");
         }
     }
 }

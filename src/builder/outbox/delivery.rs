@@ -2,20 +2,27 @@
 //! Message-ID, and nothing else is lost or doubled. Only the holder of the drain lock sends.
 
 use std::{
-    collections::VecDeque,
-    io::ErrorKind,
-    path::Path,
+    collections::HashSet,
+    io::{self, ErrorKind},
+    ops::ControlFlow,
     time::{Duration, SystemTime},
 };
 
 use super::{
-    outbox::Outbox,
-    smtp::{MailServer, Reply, recipient},
+    headers::{age, recipient},
+    mail_server::{MailServer, NotSent},
+    outbox::{Outbox, Waiting},
+    smtp::Fate,
 };
 use crate::{
-    builder::mail::{letter::Letter, letters::Letterhead},
+    builder::mail::{
+        letter::Letter,
+        letters::{Letterhead, WORDLESS},
+    },
     error_chain::in_full,
 };
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// What was refused for now is tried for so long.
 const TRIED_FOR: Duration = Duration::from_secs(5 * 24 * 3600);
@@ -30,83 +37,105 @@ pub struct Delivery {
 impl Delivery {
     /// Sends a letter that could not be stored. Nobody tries again if that fails.
     pub fn send_unstored(&self, letter: &Letter) -> Result<(), String> {
-        match self.server.send(&letter.stem, &letter.bytes) {
-            Reply::Accepted => Ok(()),
-            Reply::Refused(why) | Reply::NotNow(why) | Reply::Broken(why) | Reply::NoServer(why) => Err(why),
-        }
+        self.server.in_a_minute().send(&letter.stem, &letter.bytes).map_err(|not_sent| not_sent.why)
     }
 
-    /// Goes through the outbox once. Ends when there is no server, or it breaks off twice in a row: then it is
-    /// hardly the message.
+    /// Tries each letter whose time has come, once; what comes meanwhile too. Ends when there is no server.
     pub fn pass(&self) {
-        let stems = match self.outbox.stems() {
-            Ok(stems) if stems.is_empty() => return,
-            Ok(stems) => stems,
-            Err(error) => return tracing::error!("{}", in_full(&error)),
-        };
-        if let Err(why) = self.server.try_out() {
-            return tracing::warn!("mail waits in outbox/: {why}");
-        }
-        let mut broken = 0;
-        let mut stems = VecDeque::from(stems);
-        while let Some(stem) = stems.pop_front() {
-            let path = self.outbox.path(&stem);
-            let bytes = match fs_err::read(&path) {
-                Ok(bytes) => bytes,
-                Err(error) if error.kind() == ErrorKind::NotFound => continue,
-                Err(error) => {
-                    tracing::error!("{}", in_full(&error));
-                    continue;
-                }
+        let mut tried = HashSet::new();
+        loop {
+            let waiting = match self.outbox.waiting() {
+                Ok(waiting) => waiting,
+                Err(error) => return tracing::error!("{}", in_full(&error)),
             };
-            let reply = self.server.send(&stem, &bytes);
-            broken = if matches!(reply, Reply::Broken(_)) { broken + 1 } else { 0 };
-            match reply {
-                Reply::Accepted => match fs_err::remove_file(&path) {
-                    Ok(()) => tracing::info!("sent {stem}.eml to {}", recipient(&bytes)),
-                    Err(error) => {
-                        tracing::error!("sent {stem}.eml, but {}: it will be sent again", in_full(&error));
-                    }
-                },
-                Reply::Refused(why) => stems.extend(self.give_up(&stem, &bytes, &why)),
-                Reply::NotNow(why) | Reply::Broken(why) if is_old(&path) => {
-                    stems.extend(self.give_up(&stem, &bytes, &format!("for five days: {why}")));
-                }
-                Reply::NotNow(why) | Reply::Broken(why) => {
-                    tracing::warn!("{stem}.eml to {} waits: {why}", recipient(&bytes));
-                    if broken == 2 {
-                        return;
-                    }
-                }
-                Reply::NoServer(why) => return tracing::warn!("mail waits in outbox/: {why}"),
+            let now = SystemTime::now();
+            let due: Vec<Waiting> = waiting
+                .into_iter()
+                .filter(|letter| letter.due <= now && tried.insert(letter.stem.clone()))
+                .collect();
+            if due.is_empty() || due.iter().try_for_each(|letter| self.deliver(&letter.stem)).is_break() {
+                return;
             }
         }
     }
 
-    /// Moves a letter to `failed/` and tells the fallback, quoting it; returns the name of that letter.
-    fn give_up(&self, stem: &str, bytes: &[u8], why: &str) -> Option<String> {
+    /// Tries one letter, and breaks off if there is no server.
+    fn deliver(&self, stem: &str) -> ControlFlow<()> {
+        let path = self.outbox.path(stem);
+        let bytes = match fs_err::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == ErrorKind::NotFound => return ControlFlow::Continue(()),
+            Err(error) => {
+                tracing::error!("{}", in_full(&error));
+                return ControlFlow::Continue(());
+            }
+        };
+        // First, so that it is not sent twice a minute either by those who die over it.
+        if let Err(error) = self.outbox.put_off(stem) {
+            tracing::error!("{stem}.eml is not sent, because no pause can be set: {}", in_full(&error));
+            return ControlFlow::Continue(());
+        }
+        let to = recipient(&bytes);
+        match self.server.send(stem, &bytes) {
+            Ok(()) => match fs_err::remove_file(&path) {
+                Ok(()) => tracing::info!("sent {stem}.eml to {to}"),
+                Err(error) => {
+                    tracing::error!("sent {stem}.eml, but {}: again in a day", in_full(&error));
+                    or_say(self.outbox.put_off_by(stem, DAY));
+                }
+            },
+            Err(NotSent { fate: Fate::Refused, why }) => self.give_up(stem, &bytes, &why),
+            Err(NotSent { fate: Fate::NotNow, why }) if age(&bytes).is_some_and(|age| age > TRIED_FOR) => {
+                self.give_up(stem, &bytes, &format!("for five days: {why}"));
+            }
+            Err(NotSent { fate: Fate::NotNow, why }) => {
+                tracing::warn!("{stem}.eml to {to} waits: {why}");
+                or_say(self.outbox.put_off(stem));
+            }
+            Err(NotSent { fate: Fate::NoServer, why }) => {
+                tracing::warn!("mail waits in outbox/: {why}");
+                or_say(self.outbox.put_off_all());
+                return ControlFlow::Break(());
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Moves a letter to `failed/` and tells the fallback.
+    fn give_up(&self, stem: &str, bytes: &[u8], why: &str) {
         let to = recipient(bytes);
         tracing::error!("{stem}.eml to {to} was refused, it is now in outbox/failed/: {why}");
-        let mut told = None;
-        // The fallback's own letters are not answered with letters.
-        if to != self.letterhead.fallback.to_string() {
-            let letter = self.letterhead.undeliverable(stem, &to, bytes, why, SystemTime::now());
-            if let Err(error) = self.outbox.put(&letter) {
-                // It stays where it is, and is refused and told of again.
-                tracing::error!("{}", in_full(&error));
-                return None;
-            }
-            told = Some(letter.stem);
+        if let Some(letter) = self.about_refused(stem, bytes, &to, why)
+            && let Err(error) = self.outbox.put(&letter)
+        {
+            // It stays where it is, and is refused and told of again.
+            return tracing::error!("{}", in_full(&error));
         }
         if let Err(error) = self.outbox.set_aside(stem) {
             tracing::error!("{}", in_full(&error));
+            or_say(self.outbox.put_off_by(stem, DAY));
         }
-        told
+    }
+
+    /// The fallback is told with the letter's words, and without if it is those that are refused. Of a refused
+    /// letter without words only the log, `failed/` and `--check` tell.
+    fn about_refused(&self, stem: &str, bytes: &[u8], to: &str, why: &str) -> Option<Letter> {
+        let now = SystemTime::now();
+        if stem.starts_with(WORDLESS) {
+            None
+        } else if to == self.letterhead.fallback.to_string() {
+            Some(self.letterhead.undeliverable_to_fallback(stem, self.outbox.dir(), now))
+        } else {
+            Some(self.letterhead.undeliverable(stem, to, bytes, why, now))
+        }
     }
 }
 
-fn is_old(path: &Path) -> bool {
-    let age =
-        path.metadata().and_then(|metadata| metadata.modified()).ok().and_then(|time| time.elapsed().ok());
-    age.is_some_and(|age| age > TRIED_FOR)
+fn or_say(put_off: io::Result<()>) {
+    if let Err(error) = put_off {
+        tracing::error!("no pause can be set: {}", in_full(&error));
+    }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,39 +1,25 @@
 //! `AMP_CI_SMTP_URL`: where mail goes.
 
-use std::{fmt, path::PathBuf};
+use std::path::PathBuf;
 
-/// Where mail goes. Holds a password, maybe: shown nowhere.
-#[derive(Clone, PartialEq, Eq)]
+use super::smtp::Server;
+
+/// Where mail goes. `Debug` shows no password.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MailUrl {
-    /// `smtp://` or `smtps://`, as lettre reads it.
-    Smtp(String),
+    /// `smtp://` or `smtps://`.
+    Smtp(Server),
     /// `file:///dir`: letters are written there as files.
     Directory(PathBuf),
-}
-
-impl fmt::Debug for MailUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("MailUrl(..)")
-    }
 }
 
 impl MailUrl {
     /// An error says what is wrong, without the value.
     pub fn parse(text: &str) -> Result<Self, String> {
-        if let Some(path) = text.strip_prefix("file://") {
-            return Some(path)
-                .filter(|path| path.starts_with('/'))
-                .map(|path| Self::Directory(path.into()))
-                .ok_or("file:// needs an absolute path".to_string());
-        }
-        if !text.starts_with("smtp://") && !text.starts_with("smtps://") {
-            return Err("is neither an smtp://, an smtps:// nor a file:// URL".to_string());
-        }
-        match lettre::SmtpTransport::from_url(text) {
-            Ok(_) => Ok(Self::Smtp(text.to_string())),
-            Err(_) => {
-                Err("is not a mail URL such as smtp://localhost:25 or smtps://user:pass@host".to_string())
-            }
+        match text.strip_prefix("file://") {
+            Some(path) if path.starts_with('/') => Ok(Self::Directory(path.into())),
+            Some(_) => Err("file:// needs an absolute path".to_string()),
+            None => Server::parse(text).map(Self::Smtp).map_err(|error| error.to_string()),
         }
     }
 }

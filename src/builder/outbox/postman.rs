@@ -10,8 +10,8 @@ use std::{
 
 use super::delivery::Delivery;
 
-/// Between two passes while `build` runs.
-const INTERVAL: Duration = Duration::from_secs(5 * 60);
+/// Between two passes while `build` runs: then a pause may be over.
+const INTERVAL: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Clone)]
 pub struct Postman(Sender<Errand>);
@@ -24,7 +24,7 @@ enum Errand {
 }
 
 impl Postman {
-    /// Starts with a pass; then on request, and every five minutes.
+    /// Starts with a pass; then on request, and every minute.
     pub fn start(delivery: Delivery) -> io::Result<Self> {
         let (errands, received) = channel();
         thread::Builder::new().name("postman".to_string()).spawn(move || work(&delivery, &received))?;

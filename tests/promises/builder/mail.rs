@@ -1,11 +1,6 @@
 //! Mail: who hears of what, in which words, and that no letter is lost.
 
-use std::{
-    fs,
-    net::TcpListener,
-    os::unix::fs::PermissionsExt,
-    time::{Duration, SystemTime},
-};
+use std::{fs, net::TcpListener, os::unix::fs::PermissionsExt};
 
 use crate::support::{
     files::names,
@@ -96,6 +91,7 @@ fn a_letter_waits_while_the_mail_server_is_down_and_is_sent_once_when_it_is_back
     assert_eq!((mode("outbox"), mode(&format!("outbox/{id}.eml"))), (0o700, 0o600));
 
     let server = MailServer::on(TcpListener::bind(("127.0.0.1", port)).unwrap());
+    ci.touch_outbox();
     ci.build(1);
     ci.build(1);
     assert_eq!(recipients(&server), ["bdwheele@example.org"]);
@@ -124,14 +120,17 @@ fn who_is_refused_for_good_goes_to_failed_and_the_fallback_gets_a_letter_that_qu
 }
 
 #[test]
-fn a_fallback_that_is_refused_too_is_told_of_in_the_log_only() {
+fn a_fallback_that_is_refused_too_is_told_of_in_the_log_and_by_check_only() {
     let (mut ci, server) = failing();
     ci.set("AMP_CI_MAIL_FALLBACK", "gone@ci.example.org");
     ci.push(&Push::to("r", "main").by("who", "gone@example.org"));
     ci.build(1);
     assert!(server.received().is_empty());
     assert_eq!(names(&ci.path("outbox")), ["failed"]);
-    assert_eq!(names(&ci.path("outbox/failed")).len(), 2);
+    assert_eq!(names(&ci.path("outbox/failed")).len(), 3);
+    let check = ci.command("build").arg("--check").output().unwrap();
+    let findings = String::from_utf8(check.stdout).unwrap();
+    assert!(findings.contains("WRONG   outbox/failed/ holds 3 that nobody took"), "{findings}");
 }
 
 #[test]
@@ -145,12 +144,13 @@ fn who_is_refused_for_now_is_tried_again_and_holds_up_nobody() {
     assert_eq!(names(&ci.path("outbox")).len(), 2);
     server.relent();
     ci.build(1);
+    assert_eq!(recipients(&server), ["fine@example.org"], "not twice a minute");
+    ci.touch_outbox();
+    ci.build(1);
     assert_eq!(recipients(&server), ["fine@example.org", "later@example.org"]);
 
     // After five days it is given up.
-    let left = ci.path("outbox").join(&names(&ci.path("outbox"))[0]);
-    let old = SystemTime::now() - Duration::from_secs(5 * 24 * 3600 + 60);
-    fs::File::options().write(true).open(left).unwrap().set_modified(old).unwrap();
+    ci.age_letter(&names(&ci.path("outbox"))[0], 6);
     ci.build(1);
     assert_eq!(names(&ci.path("outbox")), ["failed"]);
     assert_eq!(recipients(&server)[2..], ["operator@example.org"]);
@@ -228,6 +228,40 @@ fn dots_long_lines_and_bytes_that_are_no_text_arrive_as_they_can() {
     assert!(letter.raw.contains("\r\nContent-Transfer-Encoding: quoted-printable\r\n"), "{}", letter.raw);
     let expected = format!(".\n..\n.dot\nFrom x\ntrailing  \n=20\n\u{fffd}é\n{}\n", "x".repeat(5000));
     assert!(quoted_output(&letter).ends_with(&expected), "{}", letter.text);
+}
+
+#[test]
+fn a_letter_carries_what_a_terminal_would_show_at_the_end() {
+    let (ci, letter) = letter_about(
+        "printf ' 10%%\\r 50%%\\r100%%\\nwait\\r\\033[Kdone\\n'\n\
+         printf '\\033[1;31mred\\033[0m \\033]8;;http://x\\007link\\033]8;;\\007\\a\\000\\n'",
+    );
+    assert!(ci.record().output().contains("\u{1b}[1;31mred"), "the log has it as it came");
+    assert!(quoted_output(&letter).ends_with("100%\ndone\nred link\n"), "{:?}", letter.text);
+    assert!(!letter.text.contains(|c: char| c.is_control() && c != '\t' && c != '\n'), "{:?}", letter.text);
+}
+
+#[test]
+fn a_letter_says_at_its_end_which_build_it_is_about_and_why_it_came() {
+    let (ci, server) = failing();
+    fs::write(ci.path("addresses"), "bdwheele wheeler@example.org\n").unwrap();
+    let id = ci.push(&Push::to("r", "feature").by("bdwheele", ""));
+    ci.push(&Push::to("s", "main").by("nobody", ""));
+    ci.build(1);
+    let [named, fallback] = &server.received()[..] else { panic!("two letters") };
+    let named = Letter::read("", &named.bytes);
+    let (_, postscript) = named.text.split_once("With warmest regards,\nAMP CI\n\n").expect(&named.text);
+    let log = ci.path("builds").join(&id).join("output.log").canonicalize().unwrap();
+    for part in [
+        format!("Build:  {id}\nBranch: refs/heads/feature\n"),
+        format!("Log:    {} on ", log.display()),
+        "You get this because the file addresses has your address for bdwheele.\n".to_string(),
+    ] {
+        assert!(postscript.contains(&part), "{part} in {postscript}");
+    }
+    let fallback = Letter::read("", &fallback.bytes);
+    let why = "because nobody pushed it without an address to write to, and you are AMP_CI_MAIL_FALLBACK.\n";
+    assert!(fallback.text.ends_with(why), "{}", fallback.text);
 }
 
 #[test]

@@ -31,6 +31,9 @@ fn the_committer_of_a_broken_build_gets_the_original_s_letter() {
     assert_eq!(letter.from, "amp_ci@ci.example.org");
     assert_eq!(letter.subject, "AMP build failed for amp_mgms/84ce5aeb5cbfe12bf72096f34d93c9f5d148e997");
     let output = ci.record().output();
+    let log = ci.record().dir.canonicalize().unwrap().join("output.log");
+    let (log, host) = (log.display(), rustix::system::uname());
+    let host = host.nodename().to_str().unwrap();
     assert_eq!(
         letter.text,
         format!(
@@ -43,7 +46,11 @@ fn the_committer_of_a_broken_build_gets_the_original_s_letter() {
              ----------------------------------\n\n\
              Sorry about that.\n\n\
              With warmest regards,\n\
-             AMP CI\n"
+             AMP CI\n\n\
+             Build:  {id}\n\
+             Branch: refs/heads/main\n\
+             Log:    {log} on {host}\n\
+             You get this because the push has your address.\n"
         )
     );
     for header in [

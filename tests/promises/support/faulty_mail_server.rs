@@ -83,7 +83,7 @@ impl Server {
     }
 
     /// Waits until it has done something so often.
-    pub fn wait_for(&self, what: fn(&Does) -> bool, times: usize) {
+    pub fn wait_for(&self, what: impl Fn(&Does) -> bool, times: usize) {
         let mut met = self.shared.met.lock().unwrap();
         while met.iter().filter(|did| what(did)).count() < times {
             met = self.shared.changed.wait(met).unwrap();

@@ -6,6 +6,7 @@ use std::{
     io::Read,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
+    time::{Duration, SystemTime},
 };
 
 use serde_json::Value;
@@ -273,6 +274,26 @@ impl Installation {
         let mut records = self.records();
         assert_eq!(records.len(), 1, "one record; build.log:\n{}", self.log());
         records.remove(0)
+    }
+
+    /// What waits in the outbox is tried again by the next pass.
+    pub fn touch_outbox(&self) {
+        for name in names(&self.path("outbox")) {
+            let file = fs::File::open(self.path("outbox").join(name)).unwrap();
+            file.set_modified(SystemTime::now()).unwrap();
+        }
+    }
+
+    /// Makes a letter that waits so many days old.
+    pub fn age_letter(&self, name: &str, days: u64) {
+        let path = self.path("outbox").join(name);
+        let text = fs::read_to_string(&path).unwrap();
+        let (head, rest) = text.split_once("Date: ").unwrap();
+        let (_, rest) = rest.split_once("\r\n").unwrap();
+        let time = SystemTime::now() - Duration::from_secs(days * 24 * 3600);
+        let time = jiff::Timestamp::try_from(time).unwrap().to_zoned(jiff::tz::TimeZone::UTC);
+        let date = jiff::fmt::rfc2822::to_string(&time).unwrap();
+        fs::write(&path, format!("{head}Date: {date}\r\n{rest}")).unwrap();
     }
 
     pub fn log(&self) -> String {

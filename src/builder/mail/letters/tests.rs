@@ -37,7 +37,10 @@ fn about(verdict: &Verdict, output: &str) -> Vec<Letter> {
     let started = date().try_into().unwrap();
     let mut result = BuildResult::new(verdict, started, 3.5, 1, "ci.example".to_string());
     result.finished = started;
-    head().build_failed(&id(), &request(), &result, output, &"ana@lab.example".parse().unwrap())
+    let why = "the push has your address".to_string();
+    let to = Recipient { address: "ana@lab.example".parse().unwrap(), why };
+    let log = Path::new("/srv/amp_ci/builds/1795346032.441044312/output.log");
+    head().build_failed(&id(), &request(), &result, output, log, &to)
 }
 
 #[track_caller]
@@ -115,6 +118,8 @@ fn the_operator_hears_of_a_letter_that_nobody_takes() {
     let message = b"To: gone@lab.example\r\nSubject: x\r\n\r\ntext\r\n";
     let letter = head().undeliverable("7.1", "gone@lab.example", message, "550 no such user", date());
     is(&letter, "failed-7.1", include_str!("undeliverable.eml"));
+    let letter = head().undeliverable_to_fallback("failed-7.1", Path::new("/srv/amp_ci/outbox"), date());
+    is(&letter, "refused-failed-7.1", include_str!("undeliverable_to_fallback.eml"));
 }
 
 #[test]
