@@ -105,7 +105,7 @@ impl<'a> Attempt<'a> {
         self.record.begin(&lock.path_of_claimed(id), bytes).map_err(Fault::at(RECORD))?;
         let composed = compose::compose(&home.scripts(), request, &self.variables());
         let text = match composed.map_err(Fault::at("a chunk cannot be read"))? {
-            Composed::Script(script) => script.text,
+            Composed::Script(text) => text,
             Composed::Nothing(reason) => return Ok(Prepared::Nothing(Verdict::Skipped(reason))),
             Composed::Incomplete(reason) => {
                 return Ok(Prepared::Nothing(Verdict::Error(Cause::Installation, reason)));

@@ -18,28 +18,15 @@ const CHUNKS: [(&str, bool); 3] = [("checkout_repos", true), ("build_packages", 
 /// No chunk is longer: a file that is has been put there by mistake, and is not read into memory.
 const LONGEST_CHUNK: u64 = 4 << 20;
 
-/// The variable that names the file in which build.sh notes the chunk that it has come to. Without it nothing is noted.
-pub const CHUNK_FILE: &str = "AMP_CI_CHUNK_FILE";
-
 /// What the chunks on disk make of a request.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Composed {
-    /// What is to be run.
-    Script(Script),
+    /// The text of build.sh.
+    Script(Vec<u8>),
     /// No chunk is meant for this ref; why.
     Nothing(String),
     /// Some chunks are there, but not all that are needed; why.
     Incomplete(String),
-}
-
-/// A script, ready to run.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Script {
-    /// The text of build.sh.
-    pub text: Vec<u8>,
-    /// Its last chunk: bash's exit 0 says nothing before that has begun (an `exit 0` in an earlier one, a
-    /// here-document without its end).
-    pub last_chunk: String,
 }
 
 /// The variables that carry the request into the build, in the order in which build.sh exports them.
@@ -83,8 +70,7 @@ pub fn compose(scripts: &Path, request: &BuildRequest, variables: &[(&str, &str)
             missing.join(", neither ")
         )));
     }
-    let last_chunk = chosen[chosen.len() - 1].0.clone();
-    Ok(Composed::Script(Script { text: text(&chosen, request, variables), last_chunk }))
+    Ok(Composed::Script(text(&chosen, request, variables)))
 }
 
 /// The first chunk that is there: its name and text.
@@ -131,7 +117,6 @@ fn text(chunks: &[(String, Vec<u8>)], request: &BuildRequest, variables: &[(&str
     }
     script.extend(b"set -ex\necho Starting at $(date)\n");
     for (name, chunk) in chunks {
-        script.extend(note_chunk(name).bytes());
         script.extend(format!("### Start of {name} ###\n").bytes());
         let chunk = placeholder::render(chunk, request);
         script.extend(&chunk);
@@ -142,14 +127,6 @@ fn text(chunks: &[(String, Vec<u8>)], request: &BuildRequest, variables: &[(&str
     }
     script.extend(b"echo Successful at $(date)\n");
     script
-}
-
-/// Notes that a chunk begins, without a word in the output: what `set -x` says of it goes where its errors go.
-fn note_chunk(name: &str) -> String {
-    format!(
-        "{{ [ -z \"${{{CHUNK_FILE}-}}\" ] || echo {} >\"${CHUNK_FILE}\" || :; }} 2>/dev/null\n",
-        quoted(name)
-    )
 }
 
 /// As one word of bash. Values hold no NUL: they came through types that refuse it.
@@ -182,16 +159,13 @@ mod tests {
         let files =
             [("checkout_repos", "echo {repository}"), ("build_packages", "b\n"), ("distribute_main", "d\n")];
         let Composed::Script(script) = composed(&files, "refs/heads/master") else { panic!("no script") };
-        assert_eq!(script.last_chunk, "distribute_main");
-        let text = String::from_utf8(script.text).unwrap();
-        let plain: Vec<&str> = text.lines().filter(|line| !line.contains(CHUNK_FILE)).collect();
         assert_eq!(
-            plain.join("\n"),
+            String::from_utf8(script).unwrap(),
             "#!/bin/bash\nexport AMP_CI_REF=\"it's\"\nset -ex\necho Starting at $(date)\n\
              ### Start of checkout_repos ###\necho r\n### End of checkout_repos ###\n\
              ### Start of build_packages ###\nb\n### End of build_packages ###\n\
              ### Start of distribute_main ###\nd\n### End of distribute_main ###\n\
-             echo Successful at $(date)"
+             echo Successful at $(date)\n"
         );
     }
 
@@ -199,7 +173,7 @@ mod tests {
     fn a_branch_s_own_chunk_replaces_the_plain_one() {
         let files = [("checkout_repos", "plain"), ("checkout_repos_x", "own"), ("build_packages", "b")];
         let Composed::Script(script) = composed(&files, "refs/heads/feature/x") else { panic!("no script") };
-        let script = String::from_utf8(script.text).unwrap();
+        let script = String::from_utf8(script).unwrap();
         assert!(
             script.contains("### Start of checkout_repos_x ###\nown\n") && !script.contains("plain"),
             "{script}"
@@ -232,7 +206,8 @@ mod tests {
         }
         let own = [("checkout_repos", "plain"), ("build_packages", "b"), ("build_packages_issue#12", "own")];
         let Composed::Script(script) = composed(&own, "refs/heads/fix/issue#12") else { panic!("no script") };
-        assert_eq!(script.last_chunk, "build_packages_issue#12");
+        let script = String::from_utf8(script).unwrap();
+        assert!(script.contains("### Start of build_packages_issue#12 ###\nown\n"), "{script}");
     }
 
     #[test]
