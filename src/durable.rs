@@ -9,6 +9,7 @@ use std::{
 };
 
 use fs_err::os::unix::fs::OpenOptionsExt;
+use serde::Serialize;
 use tempfile::NamedTempFile;
 
 use crate::error_chain::at;
@@ -48,6 +49,13 @@ pub fn new_file(dir: &Path, mode: u32) -> io::Result<NamedTempFile<fs_err::File>
     tempfile::Builder::new().prefix(NEW_PREFIX).make_in(dir, |path| {
         fs_err::OpenOptions::new().read(true).write(true).create_new(true).mode(mode).open(path)
     })
+}
+
+/// A value as the text of such a file, which people `cat`: JSON in one line. It has to be one that JSON can say.
+pub fn json_line(value: &impl Serialize) -> Vec<u8> {
+    let mut line = serde_json::to_vec(value).expect("strings, numbers and times are JSON");
+    line.push(b'\n');
+    line
 }
 
 /// Removes temporary files in a directory whose writers died more than an hour ago.

@@ -11,6 +11,7 @@
 //! * [`queue`]: what both sides of the directory `queue/` agree on: the request, the entry, the order.
 //! * [`home`]: where everything is.
 //! * [`host`]: the names of this host and of our account.
+//! * [`directory`]: what lies in a directory that need not be there.
 //! * [`durable`]: writing a file that survives a power cut.
 //! * [`error_chain`]: errors that keep their causes.
 //! * [`log_file`]: a log that may be rotated.
@@ -22,6 +23,7 @@
 //! * [`size`], [`timeout`]: bytes and times, as people write them.
 
 mod builder;
+mod directory;
 mod durable;
 mod error_chain;
 pub mod forge;

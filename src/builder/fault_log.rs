@@ -7,15 +7,18 @@
 use std::{
     env,
     io::{self, Read},
-    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    os::unix::fs::MetadataExt,
     path::PathBuf,
     time::SystemTime,
 };
 
-use rustix::fs::OFlags;
-
 use super::{fault::Fault, outbox::delivery::Delivery};
-use crate::{durable, home::Home, queue::DrainLock};
+use crate::{
+    durable,
+    home::Home,
+    queue::DrainLock,
+    regular_file::{self, Opened},
+};
 
 /// What one run of `build` meets, and what earlier ones have said.
 #[derive(Debug)]
@@ -134,15 +137,12 @@ fn elsewhere(home: &Home) -> PathBuf {
 
 /// Read only if it is ours: anybody can put a file there.
 fn elsewhere_note(home: &Home) -> String {
-    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
-    let file = std::fs::OpenOptions::new().read(true).custom_flags(flags).open(elsewhere(home));
-    let ours = file.ok().filter(|file| {
-        let user = rustix::process::geteuid().as_raw();
-        file.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.uid() == user)
-    });
-    let mut note = String::new();
-    if let Some(file) = ours {
-        let _ = file.take(4096).read_to_string(&mut note);
+    let Ok(Opened::File(file)) = regular_file::open(&elsewhere(home)) else { return String::new() };
+    let user = rustix::process::geteuid().as_raw();
+    if !file.metadata().is_ok_and(|metadata| metadata.uid() == user) {
+        return String::new();
     }
+    let mut note = String::new();
+    let _ = file.take(4096).read_to_string(&mut note);
     note
 }

@@ -19,6 +19,7 @@ use super::{
     process::{run::GRACE, supervisor::Supervisor, tree::Tree},
 };
 use crate::{
+    directory,
     error_chain::in_full,
     host,
     queue::{Claimed, EntryId, EntryState, Listing},
@@ -80,12 +81,7 @@ fn cancel(builder: &Builder, launcher: &Launcher, ids: &[EntryId]) -> io::Result
 /// Builds whose script ran when `build` died and whose entry somebody has removed: that cancels nothing. One
 /// that only waited to be tried again does not count: whoever takes its entry away holds it.
 fn unclaimed(builder: &Builder, listing: &Listing) -> io::Result<Vec<EntryId>> {
-    let entries = match fs_err::read_dir(builder.home.builds()) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(error),
-    };
-    Ok(entries
+    Ok(directory::entries(&builder.home.builds())?
         .flatten()
         .filter_map(|entry| EntryId::parse(entry.file_name().to_str()?))
         .filter(|id| {

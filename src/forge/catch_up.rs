@@ -6,7 +6,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
-    io::{self, ErrorKind},
+    io,
     path::Path,
     thread,
     time::{Duration, SystemTime},
@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ls_remote;
 use crate::{
-    durable,
+    directory, durable,
     error_chain::in_full,
     home::Home,
     host,
@@ -124,7 +124,7 @@ pub fn run(home: &Home, git_base: &str, how: How, pauses: &Pauses) -> io::Result
         look.unknown.into_iter().partition(|head| seen.contains(head));
     look.unknown = new;
     // First what has been seen: whatever dies in between, what it saw unknown is queued by the next look or known.
-    let written = durable::replace(&home.catch_up(), &json_line(&look), 0o640);
+    let written = durable::replace(&home.catch_up(), &durable::json_line(&look), 0o640);
     let mut queued = Vec::new();
     for head in missed {
         queued.push((queue(home, &head)?, head));
@@ -217,23 +217,12 @@ impl Known {
 }
 
 fn names(dir: &Path) -> io::Result<Vec<String>> {
-    match fs_err::read_dir(dir) {
-        Ok(entries) => {
-            Ok(entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect())
-        }
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
-        Err(error) => Err(error),
-    }
+    let entries = directory::entries(dir)?.flatten();
+    Ok(entries.filter_map(|entry| entry.file_name().into_string().ok()).collect())
 }
 
 /// What the look before has seen; nothing if it cannot be read.
 fn last_look(home: &Home) -> Look {
     let bytes = fs_err::read(home.catch_up()).unwrap_or_default();
     serde_json::from_slice(&bytes).unwrap_or_default()
-}
-
-fn json_line(look: &Look) -> Vec<u8> {
-    let mut bytes = serde_json::to_vec(look).expect("strings and times are JSON");
-    bytes.push(b'\n');
-    bytes
 }

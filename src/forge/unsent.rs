@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use super::status::{Refusal, Status};
 use crate::{
-    durable,
+    directory, durable,
     error_chain::in_full,
     home::Home,
     queue::{EntryId, fields::Repository},
@@ -92,7 +92,7 @@ impl Unsent {
     pub fn put(&self, id: &EntryId, status: &Status) -> io::Result<()> {
         durable::create_dir(&self.dir, 0o750)?;
         let _changing = self.changing();
-        durable::replace(&self.path(id), &json_line(status), 0o600)?;
+        durable::replace(&self.path(id), &durable::json_line(status), 0o600)?;
         if let Some(wait) = self.wait()
             && wait.until > Timestamp::now()
         {
@@ -103,12 +103,7 @@ impl Unsent {
 
     /// All that waits, in the order in which it came.
     pub fn list(&self) -> io::Result<Vec<Waiting>> {
-        let entries = match fs_err::read_dir(&self.dir) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(error),
-        };
-        let ids = entries
+        let ids = directory::entries(&self.dir)?
             .flatten()
             .filter_map(|entry| EntryId::parse(entry.file_name().to_str()?.strip_suffix(SUFFIX)?));
         let mut waiting: Vec<Waiting> = ids.filter_map(|id| Some(self.open(&id)?.waiting)).collect();
@@ -175,7 +170,7 @@ impl Unsent {
 
     /// Nothing at all is sent before a time, which those that are put in from now on know too.
     pub fn wait_with_all(&self, wait: &Wait) -> io::Result<()> {
-        durable::replace(&self.wait_path(), &json_line(wait), 0o600)?;
+        durable::replace(&self.wait_path(), &durable::json_line(wait), 0o600)?;
         self.pause_all(wait.until.into())
     }
 
@@ -208,7 +203,7 @@ impl Unsent {
         self.make_failed()?;
         let Waiting { id, status, .. } = &opened.waiting;
         let status = Status { refused: Some(refusal.clone()), ..status.clone() };
-        durable::replace(&self.failed(id), &json_line(&status), 0o600)?;
+        durable::replace(&self.failed(id), &durable::json_line(&status), 0o600)?;
         self.remove(opened)
     }
 
@@ -265,10 +260,4 @@ fn read(path: &Path) -> io::Result<(File, Status)> {
     let status =
         serde_json::from_slice(&bytes).map_err(|error| io::Error::new(ErrorKind::InvalidData, error))?;
     Ok((file, status))
-}
-
-fn json_line(value: &impl Serialize) -> Vec<u8> {
-    let mut bytes = serde_json::to_vec(value).expect("strings and times are JSON");
-    bytes.push(b'\n');
-    bytes
 }

@@ -12,7 +12,7 @@ use tempfile::NamedTempFile;
 
 use super::{BuildRequest, EntryId, Origin, lock_file};
 use crate::{
-    durable,
+    directory, durable,
     error_chain::{at, in_full},
     home::Home,
 };
@@ -129,13 +129,8 @@ fn past_all(home: &Home, now: &EntryId) -> io::Result<EntryId> {
 }
 
 fn greatest_in(dir: &Path, read: impl Fn(&str) -> Option<EntryId>) -> io::Result<Option<EntryId>> {
-    let entries = match fs_err::read_dir(dir) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
-    };
     let mut greatest = None;
-    for entry in entries {
+    for entry in directory::entries(dir)? {
         let id = entry?.file_name().to_str().and_then(&read);
         greatest = greatest.max(id.filter(|id| id.next().is_some()));
     }

@@ -171,7 +171,7 @@ impl Record {
     /// Writes down that a try begins, or what has become known of it. Not synced: it is there for whoever
     /// comes after a death of `build`, and a power cut is no build's doing.
     pub fn set_running(&self, running: &RunningAttempt) -> io::Result<()> {
-        durable::replace_unsynced(&self.dir.join("running.json"), &json_line(running), 0o666)
+        durable::replace_unsynced(&self.dir.join("running.json"), &durable::json_line(running), 0o666)
     }
 
     /// No try runs any more, but those that were made still count.
@@ -201,7 +201,7 @@ impl Record {
 
     /// Says the final word: the commit point of a build. Durable when this returns `Ok`.
     pub fn commit(&self, result: &BuildResult) -> io::Result<()> {
-        durable::replace(&self.dir.join("result.json"), &json_line(result), 0o666)?;
+        durable::replace(&self.dir.join("result.json"), &durable::json_line(result), 0o666)?;
         self.sync()
     }
 
@@ -224,10 +224,4 @@ impl Record {
 fn parsed<T: DeserializeOwned>(path: &Path, bytes: &[u8]) -> io::Result<T> {
     let invalid = |error| io::Error::new(ErrorKind::InvalidData, error);
     serde_json::from_slice(bytes).map_err(invalid).map_err(at(path.display()))
-}
-
-fn json_line(value: &impl Serialize) -> Vec<u8> {
-    let mut line = serde_json::to_vec(value).expect("records are JSON");
-    line.push(b'\n');
-    line
 }

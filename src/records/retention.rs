@@ -3,14 +3,14 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    io::{self, ErrorKind},
+    io,
     time::Duration,
 };
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::{BuildResult, Outcome, Record};
-use crate::{home::Home, queue::EntryId};
+use crate::{directory, home::Home, queue::EntryId};
 
 /// How long a branch's last success and last failure stay beyond the number kept.
 const LAST_ONES_STAY: Duration = Duration::from_secs(90 * 24 * 3600);
@@ -22,12 +22,7 @@ const REMOVED_PREFIX: &str = ".removed-";
 /// to be told, is never touched.
 pub fn sweep(home: &Home, keep: usize) -> io::Result<()> {
     let mut finished = Vec::new();
-    let entries = match fs_err::read_dir(home.builds()) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error),
-    };
-    for entry in entries {
+    for entry in directory::entries(&home.builds())? {
         let entry = entry?;
         let name = entry.file_name();
         let name = name.to_string_lossy();

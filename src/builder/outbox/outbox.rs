@@ -2,13 +2,13 @@
 
 use std::{
     fs::FileTimes,
-    io::{self, ErrorKind},
+    io,
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
 
 use super::headers;
-use crate::{builder::mail::letter::Letter, durable};
+use crate::{builder::mail::letter::Letter, directory, durable};
 
 /// Between two tries of a letter lies as much time again as it is old, but no less and no more than this.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(3600));
@@ -113,12 +113,7 @@ impl Outbox {
 }
 
 fn letters(dir: &Path) -> io::Result<Vec<Waiting>> {
-    let entries = match fs_err::read_dir(dir) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(error),
-    };
-    let mut letters: Vec<_> = entries
+    let mut letters: Vec<_> = directory::entries(dir)?
         .flatten()
         .filter_map(|entry| {
             let name = entry.file_name();

@@ -5,7 +5,7 @@ use std::{fs, path::Path, process::Command};
 use tempfile::TempDir;
 
 use crate::support::{
-    files::names,
+    files::{names, temp_dir},
     installation::{Installation, Push, Record},
     repositories::{Repositories, shipped_chunks},
 };
@@ -20,7 +20,7 @@ struct Site {
 impl Site {
     fn new() -> Self {
         let github = Repositories::new();
-        let destination = tempfile::tempdir().unwrap();
+        let destination = temp_dir();
         let mut ci = github.installation();
         ci.set("AMP_DISTRIBUTE_TO", &destination.path().display().to_string());
         Self { github, ci, destination }
@@ -155,7 +155,7 @@ fn builds_that_distribute_at_the_same_time_do_not_get_into_each_others_way() {
 
 /// The chunk by itself, in a directory with a package; its exit code and what it said.
 fn by_itself(destination: &Path, path: &str) -> (i32, String) {
-    let work = tempfile::tempdir().unwrap();
+    let work = temp_dir();
     fs::create_dir(work.path().join("packages")).unwrap();
     fs::write(work.path().join("packages/amp_mgms.tar"), "").unwrap();
     let output = Command::new("bash")
@@ -173,9 +173,9 @@ fn by_itself(destination: &Path, path: &str) -> (i32, String) {
 
 #[test]
 fn a_destination_that_stays_locked_puts_the_build_back_and_changes_nothing() {
-    let destination = tempfile::tempdir().unwrap();
+    let destination = temp_dir();
     let system = std::env::var("PATH").unwrap();
-    let tools = tempfile::tempdir().unwrap();
+    let tools = temp_dir();
     // In place of ten minutes: a flock for which they are over.
     std::os::unix::fs::symlink("/bin/false", tools.path().join("flock")).unwrap();
     let (code, said) = by_itself(destination.path(), &format!("{}:{system}", tools.path().display()));

@@ -5,7 +5,7 @@ use std::{fs, path::PathBuf, process::Command};
 use tempfile::TempDir;
 
 use crate::support::{
-    files::names,
+    files::{names, temp_dir},
     installation::{Installation, Push, Record},
     repositories::{Repositories, shipped_chunks},
 };
@@ -89,7 +89,7 @@ fn a_ref_full_of_shell_is_text_to_every_chunk() {
     let github = Repositories::new();
     let commit = github.commit("amp_mgms", &[("content", "first")]);
     let mut ci = github.installation();
-    let packages = tempfile::tempdir().unwrap();
+    let packages = temp_dir();
     let trap = ci.path("trap");
     ci.set("AMP_DISTRIBUTE_TO", &packages.path().display().to_string());
     let git_ref = format!(
@@ -112,7 +112,7 @@ struct Checkout {
 
 impl Checkout {
     fn new() -> Self {
-        Self { dir: tempfile::tempdir().unwrap(), github: Repositories::new(), meanwhile: String::new() }
+        Self { dir: temp_dir(), github: Repositories::new(), meanwhile: String::new() }
     }
 
     /// The exit code and all that was said.
@@ -185,11 +185,7 @@ fn what_the_push_itself_got_wrong_fails_at_once() {
     let checkout = Checkout::new();
     let commit = checkout.github.commit("amp_mgms", &[("content", "x")]);
     for (repository, commit) in [("amp_nothing", commit.as_str()), ("amp_mgms", &"1".repeat(40))] {
-        let other = Checkout {
-            dir: tempfile::tempdir().unwrap(),
-            github: Repositories::new(),
-            meanwhile: String::new(),
-        };
+        let other = Checkout { dir: temp_dir(), github: Repositories::new(), meanwhile: String::new() };
         let (code, said) = other.of(&checkout.github.base(), repository, commit);
         assert_eq!(code, 128, "{repository}: {said}");
         assert!(other.pauses().is_empty(), "{repository}: {said}");

@@ -11,7 +11,7 @@ use std::{
 use serde_json::Value;
 
 use crate::support::{
-    files::names,
+    files::{names, temp_dir},
     installation::{Installation, Push},
     process::Running,
     wait::wait_until,
@@ -26,7 +26,7 @@ struct GitServer {
 
 impl GitServer {
     fn start() -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = temp_dir();
         let output = |command: &mut Command| String::from_utf8(command.output().unwrap().stdout).unwrap();
         let programs = PathBuf::from(output(Command::new("git").arg("--exec-path")).trim());
         // Whoever else takes this port in between fails the test, and says so.

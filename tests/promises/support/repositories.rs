@@ -9,7 +9,10 @@ use std::{
 
 use tempfile::TempDir;
 
-use super::{files::names, installation::Installation};
+use super::{
+    files::{names, temp_dir},
+    installation::Installation,
+};
 
 /// Among them an amp_bootstrap that does what the real one does, as far as a build goes.
 pub struct Repositories(TempDir);
@@ -23,7 +26,7 @@ cp content "$2/${PWD##*/}.tar"
 
 impl Repositories {
     pub fn new() -> Self {
-        let repositories = Self(tempfile::tempdir().unwrap());
+        let repositories = Self(temp_dir());
         let stand_in = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/amp_devel.py");
         repositories.commit("amp_bootstrap", &[("amp_devel.py", &fs::read_to_string(stand_in).unwrap())]);
         repositories
