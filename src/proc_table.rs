@@ -79,6 +79,11 @@ mod tests {
         assert_eq!(process(pid).unwrap().parent, own);
         assert!(processes().contains(&process(pid).unwrap()));
         assert!(children(own).unwrap().contains(&pid));
+        // Its parent goes on a moment before the kernel shows the new program's words (execve(2) after vfork(2)).
+        while command_line(pid).is_empty() || environment(pid).is_empty() {
+            assert_eq!(child.try_wait().unwrap(), None);
+            std::thread::yield_now();
+        }
         assert_eq!(command_line(pid), [b"sleep".to_vec(), b"1000".to_vec()]);
         assert!(environment(pid).contains(&b"PROC_TABLE=x".to_vec()));
         child.kill().unwrap();
