@@ -12,9 +12,9 @@ cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")"
 
 step() { printf '\n--- %s (%d s)\n\n' "$*" "$SECONDS"; }
 
-# Scripts say so in their first line; home.sh, the chunks and the sample of environment.sh are parts of scripts.
+# Scripts say so in their first line; home.sh, page.sh, the chunks and the sample of environment.sh are parts of scripts.
 shell_scripts() {
-    git ls-files scripts home.sh environment.sh-sample
+    git ls-files scripts home.sh page.sh environment.sh-sample
     git grep --cached -l -I -E '^#!/(usr/bin/env |bin/)bash$' | while IFS= read -r file; do
         [[ $(head -c 2 -- "$file") != '#!' ]] || echo "$file"
     done

@@ -11,12 +11,21 @@ fail() { say "$@" >&2; exit 1; }
 # The name of an account for people and for sudo.
 account() { id -un -- "$1" 2>/dev/null || echo "#$1"; }
 
-# Whether a process is a webhookd, and not whatever has its number by now.
-is_webhookd() {
+# is PID PROGRAM: whether a process is that program, and not whatever has its number by now.
+is() {
     local program
     program=$(readlink "/proc/$1/exe") || return
-    [[ ${program% (deleted)} == */webhookd ]]
+    [[ ${program% (deleted)} == */"$2" ]]
 }
+
+# runs PROGRAM FILE: the number in a pid file, if a process of that program has it.
+runs() {
+    local pid
+    pid=$(cat -- "$2" 2>/dev/null) && [[ $pid =~ ^[1-9][0-9]*$ ]] && is "$pid" "$1" && echo "$pid"
+}
+
+# news LOG BEFORE: what a log has beyond its first so many bytes.
+news() { tail -c "+$(($2 + 1))" -- "$1"; }
 
 # Builds run as the home's owner and can write its settings, which are code: nobody else may run them, root least of
 # all. Who owns queue/ is the owner. Without a home there is nobody to ask, and the programs say what is missing.

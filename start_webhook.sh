@@ -7,9 +7,10 @@ usage() {
 Usage: start_webhook.sh [--foreground] [webhookd's own arguments]
 
 Starts webhookd in the background on 0.0.0.0:8196 with the hooks of hooks.json, compiles it first if need be,
-waits until it serves, and says where. If it runs already, says so. stop_webhook.sh ends it.
+waits until it serves, and says where. If it runs already, says so. If AMP_CI_PAGE is set, to 127.0.0.1:8197 for
+instance, starts statusd there as well: the page that shows what CI does. stop_webhook.sh ends both.
 
-  --foreground   become webhookd instead of starting it (for systemd and the like)
+  --foreground   become webhookd instead of starting it (for systemd and the like); no page
   -hooks FILE    other hooks than hooks.json, for instance -hooks webhook.yaml
   -ip, -port     another address, for instance -ip 127.0.0.1 behind a reverse proxy
                  (everything that `webhookd --help` lists is passed on; relative paths start at the home)
@@ -25,6 +26,8 @@ done
 checkout=$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")
 # shellcheck source=home.sh
 . "$checkout/home.sh"
+# shellcheck source=page.sh
+. "$checkout/page.sh"
 
 foreground=no looks_first=yes hooks=(-hooks hooks.json) log=webhook.log pid_file=webhook.pid
 arguments=()
@@ -78,13 +81,9 @@ if ! flock --nonblock "$lock"; then
     flock --timeout 90 "$lock" || fail "another process has held $PWD/webhook.lock for 90 s"
 fi
 
-# The process that the pid file names, if that is a webhookd and not whatever has its number by now.
-running() {
-    pid=$(cat -- "$pid_file" 2>/dev/null) && [[ $pid =~ ^[1-9][0-9]*$ ]] || return
-    is_webhookd "$pid"
-}
-if running; then
+if pid=$(runs webhookd "$pid_file"); then
     say "already running (pid $pid)"
+    [[ $foreground == yes ]] || start_page
     exit 0
 fi
 rm -f -- "$pid_file"
@@ -104,20 +103,18 @@ if [[ $foreground == yes ]]; then
     exec "$webhookd" "${arguments[@]}"
 fi
 
-: >>"$log"
+(umask 027 && : >>"$log") || fail "cannot write $log"
 before=$(stat -c %s -- "$log")
-# What this start has written to the log so far.
-news() { tail -c "+$((before + 1))" -- "$log"; }
 
 # What bash starts with `&` ignores INT and QUIT, and so would all commands of hooks; so does what nohup(1) or another
 # script in the background started, and bash cannot take that back (bash(1), SIGNALS), but env(1) can.
 (exec env --default-signal=INT,QUIT setsid "$webhookd" "${arguments[@]}" {lock}>&- </dev/null >>"$log" 2>&1) &
 pid=$!
 SECONDS=0
-until serving=$(news | grep -a -m 1 -o 'serving hooks on .*'); do
+until serving=$(news "$log" "$before" | grep -a -m 1 -o 'serving hooks on .*'); do
     if ! kill -0 "$pid" 2>/dev/null; then
         wait "$pid" && status=0 || status=$?
-        news | head -n 40 >&2
+        news "$log" "$before" | head -n 40 >&2
         fail "webhookd ended (exit code $status) instead of serving; what it said, also in $log, is above"
     fi
     if ((SECONDS >= 60)); then
@@ -129,3 +126,4 @@ done
 ((${#hooks[@]})) && serving=${serving/'{id}'/amp_main}
 say "webhookd is ${serving} (pid $pid)"
 say "log: $(realpath -- "$log")"
+start_page

@@ -18,7 +18,7 @@ impl Checkout {
     pub fn new() -> Self {
         let dir = temp_dir();
         let source = Path::new(env!("CARGO_MANIFEST_DIR"));
-        for file in ["build", "home.sh", "start_webhook.sh", "stop_webhook.sh", "hooks.json"] {
+        for file in ["build", "home.sh", "page.sh", "start_webhook.sh", "stop_webhook.sh", "hooks.json"] {
             fs::copy(source.join(file), dir.path().join(file)).unwrap();
         }
         for folder in ["bin", "queue", "scripts"] {
@@ -27,6 +27,7 @@ impl Checkout {
         let checkout = Self(dir);
         symlink(env!("CARGO_BIN_EXE_webhookd"), checkout.file("bin/webhookd")).unwrap();
         symlink(env!("CARGO_BIN_EXE_queue_build"), checkout.file("bin/queue_build")).unwrap();
+        symlink(env!("CARGO_BIN_EXE_statusd"), checkout.file("bin/statusd")).unwrap();
         checkout
     }
 
@@ -43,7 +44,7 @@ impl Checkout {
     pub fn script(&self, name: &str) -> Command {
         let mut command = Command::new("bash");
         command.arg(self.file(name));
-        for name in ["AMP_CI_HOME", "SECRET", "SECRET_OLD", "SCRIPT_DIR"] {
+        for name in ["AMP_CI_HOME", "AMP_CI_PAGE", "AMP_CI_PAGE_URL", "SECRET", "SECRET_OLD", "SCRIPT_DIR"] {
             command.env_remove(name);
         }
         command
@@ -66,7 +67,11 @@ impl Checkout {
     }
 
     pub fn pid(&self) -> Option<u32> {
-        fs::read_to_string(self.file("webhook.pid")).ok()?.parse().ok()
+        self.pid_in("webhook.pid")
+    }
+
+    pub fn pid_in(&self, name: &str) -> Option<u32> {
+        fs::read_to_string(self.file(name)).ok()?.trim_end().parse().ok()
     }
 }
 

@@ -8,6 +8,7 @@ mod github;
 mod hostile_http;
 mod limits;
 mod log;
+mod page;
 mod reload;
 mod signals;
 mod sockets;
