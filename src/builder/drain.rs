@@ -6,7 +6,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
-        mpsc::{Receiver, RecvTimeoutError, Sender},
+        mpsc::{Receiver, Sender},
     },
     thread,
     time::{Instant, SystemTime},
@@ -19,6 +19,7 @@ use super::{
     catch_up::CatchUp,
     fault::Fault,
     fault_log::FaultLog,
+    heartbeat::Heartbeat,
     outbox::{delivery::Delivery, postman::Postman},
     recovery,
     scheduler::{Action, DrainExit, Event, Scheduler},
@@ -48,7 +49,8 @@ pub fn run(
     builder.statuses.start(Pauses::default(), tell_by_letter(builder, &postman))?;
     let catch_up = CatchUp::start(builder)?;
     let watched = watch(builder, tell.clone()).is_ok();
-    let mut drain = Drain { builder: Arc::clone(builder), faults, postman, catch_up, tell };
+    let heartbeat = Heartbeat::start(builder, threads);
+    let mut drain = Drain { builder: Arc::clone(builder), faults, postman, catch_up, tell, heartbeat };
     let mut scheduler = Scheduler::new(threads, watched);
     let start = Instant::now();
     let mut actions = VecDeque::from(scheduler.on(start.elapsed(), [Event::Begun]));
@@ -61,10 +63,10 @@ pub fn run(
                 actions.extend(scheduler.on(start.elapsed(), [event]));
             }
         }
-        let first = match scheduler.wakes_at() {
-            None => told.recv().map_err(|_| RecvTimeoutError::Disconnected),
-            Some(at) => told.recv_timeout(at.saturating_sub(start.elapsed())),
-        };
+        drain.heartbeat.beat(drain.faults.standing());
+        let wakes_in = scheduler.wakes_at().map(|at| at.saturating_sub(start.elapsed()));
+        let pause = drain.heartbeat.pause();
+        let first = told.recv_timeout(wakes_in.map_or(pause, |wakes_in| wakes_in.min(pause)));
         actions.extend(scheduler.on(start.elapsed(), first.into_iter().chain(told.try_iter())));
     }
 }
@@ -106,6 +108,7 @@ struct Drain<'a> {
     postman: Postman,
     catch_up: CatchUp,
     tell: Sender<Event>,
+    heartbeat: Heartbeat,
 }
 
 impl Drain<'_> {
@@ -231,6 +234,7 @@ impl Drain<'_> {
         self.catch_up.end();
         self.builder.supervisor.end_orphans();
         let met = self.faults.settle(&self.builder.lock, exit == DrainExit::Drained);
+        self.heartbeat.end(self.faults.standing());
         if met && matches!(exit, DrainExit::Drained | DrainExit::Held) { DrainExit::Faulty } else { exit }
     }
 }

@@ -93,6 +93,11 @@ impl FaultLog {
         self.reported_before.iter().filter(|fault| !self.met.iter().any(|met| met.key == fault.key))
     }
 
+    /// What is wrong at present, a line for each.
+    pub fn standing(&self) -> Vec<String> {
+        self.known().map(|fault| fault.key.clone()).collect()
+    }
+
     fn known(&self) -> impl Iterator<Item = &ReportedFault> {
         self.met.iter().chain(self.not_met())
     }

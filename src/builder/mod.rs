@@ -15,6 +15,7 @@ pub mod completion;
 pub mod drain;
 pub mod fault;
 pub mod fault_log;
+pub mod heartbeat;
 pub mod launcher;
 pub mod log;
 pub mod mail;

@@ -45,6 +45,9 @@ pub struct SettingFlags {
     /// Output kept per build: bytes, or K, M, G of 1024 [AMP_CI_LOG_LIMIT, default 16M]
     #[arg(long, value_name = "SIZE")]
     log_limit: Option<String>,
+    /// Space that has to be free for a build to start [AMP_CI_MIN_FREE, default 100M]
+    #[arg(long, value_name = "SIZE")]
+    min_free: Option<String>,
     /// Command line in front of every build, with {name} and {dir} for the entry and the build's directory
     /// [AMP_CI_LAUNCHER]
     #[arg(long, value_name = "COMMAND")]
@@ -84,6 +87,8 @@ pub struct Settings {
     pub keep: usize,
     /// Bytes of output kept per build.
     pub log_limit: u64,
+    /// Bytes that have to be free, for home and workspaces, before a build starts.
+    pub min_free: u64,
     /// What stands in front of a build.
     pub launcher: Option<Launcher>,
     /// Where builds are reported, given a token.
@@ -130,6 +135,7 @@ impl Settings {
             timeout: setting("AMP_CI_TIMEOUT", flags.timeout, "6h", parse_timeout)?,
             keep: setting("AMP_CI_KEEP", flags.keep, "500", parse_count)?,
             log_limit: setting("AMP_CI_LOG_LIMIT", flags.log_limit, "16M", parse_size)?,
+            min_free: setting("AMP_CI_MIN_FREE", flags.min_free, "100M", parse_size)?,
             launcher: match (launcher, cancel) {
                 (Some(start), cancel) => Some(Launcher { start, cancel }),
                 (None, None) => None,

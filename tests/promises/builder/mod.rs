@@ -4,6 +4,7 @@ mod check;
 mod chunks;
 mod demo;
 mod distribute;
+mod heartbeat;
 mod isolation;
 mod launcher;
 mod log;
