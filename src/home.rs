@@ -2,7 +2,7 @@
 
 use std::{
     env,
-    os::unix::ffi::OsStrExt,
+    os::unix::{ffi::OsStrExt, fs::MetadataExt},
     path::{Path, PathBuf},
 };
 
@@ -30,6 +30,14 @@ pub enum HomeError {
         from: &'static str,
         /// What the system says.
         error: std::io::Error,
+    },
+    /// It is somebody else's. Builds run pushed code as its owner, and can write what others would act on.
+    #[error("the home {} belongs to user {owner}; act as that account: sudo -u '#{owner}' ...", .dir.display())]
+    NotOurs {
+        /// The home.
+        dir: PathBuf,
+        /// Its owner's number.
+        owner: u32,
     },
 }
 
@@ -63,6 +71,23 @@ impl Home {
             return Err(unusable(std::io::Error::from(std::io::ErrorKind::NotADirectory)));
         }
         Ok(Home(home))
+    }
+
+    /// Whose it is: the user that owns `queue/`, or else the directory itself.
+    pub fn owner(&self) -> std::io::Result<u32> {
+        let metadata = self.queue().metadata().or_else(|_| self.0.metadata())?;
+        Ok(metadata.uid())
+    }
+
+    /// An error if we are another account than its owner's, root included.
+    pub fn refuse_others(&self) -> Result<(), HomeError> {
+        match self.owner() {
+            Ok(owner) if owner != rustix::process::geteuid().as_raw() => {
+                Err(HomeError::NotOurs { dir: self.0.clone(), owner })
+            }
+            // One that cannot be looked at is told of when it is used.
+            _ => Ok(()),
+        }
     }
 
     /// The directory itself.

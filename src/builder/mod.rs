@@ -27,4 +27,5 @@ pub mod scheduler;
 pub mod script;
 pub mod script_end;
 pub mod settings;
+pub mod shipped;
 pub mod watch;

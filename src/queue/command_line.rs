@@ -41,9 +41,10 @@ pub fn run() -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) => return refuse(&error),
     };
-    let queued = Home::find(arguments.home.as_deref())
-        .map_err(anyhow::Error::from)
-        .and_then(|home| Ok(enqueue(&home, &arguments.request)?));
+    let queued = Home::find(arguments.home.as_deref()).map_err(anyhow::Error::from).and_then(|home| {
+        home.refuse_others()?;
+        Ok(enqueue(&home, &arguments.request)?)
+    });
     match queued {
         Ok(id) => {
             // Whether anybody reads this changes nothing about what is on the disk.

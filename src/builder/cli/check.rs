@@ -23,6 +23,7 @@ use crate::{
         },
         script::placeholder,
         settings::{SettingFlags, Settings},
+        shipped,
     },
     error_chain::in_full,
     forge::{
@@ -54,6 +55,7 @@ pub fn look(home: &Home, settings: &Settings, test_letter_to: Option<&Address>) 
     findings.directories(home);
     Findings::settings(settings);
     findings.chunks(home);
+    Findings::shipped(home);
     findings.programs(settings);
     findings.work_dir(home, settings);
     findings.mail(home, settings, test_letter_to);
@@ -197,6 +199,19 @@ impl Findings {
             }
         }
         ok(&format!("chunks: {}", names.join(", ")));
+    }
+
+    fn shipped(home: &Home) {
+        let newer = shipped::FILES.iter().filter(|file| file.is_newer_than_in(home.dir()));
+        let names: Vec<&str> = newer.map(|file| file.name).collect();
+        if !names.is_empty() {
+            note(&format!(
+                "this version ships newer files than this home has: {}; `build init {}` takes over what was not edited, \
+                 and shows what is new in the rest",
+                names.join(", "),
+                home.dir().display()
+            ));
+        }
     }
 
     fn programs(&mut self, settings: &Settings) {

@@ -6,9 +6,12 @@ use clap::{
     ArgMatches, CommandFactory, FromArgMatches, Id, Parser, Subcommand, error::ErrorKind, parser::ValueSource,
 };
 
-use self::{catch_up::CatchUpArguments, check::CheckArguments, drain::DrainArguments, failure::Failure};
+use self::{
+    catch_up::CatchUpArguments, check::CheckArguments, drain::DrainArguments, failure::Failure,
+    init::InitArguments,
+};
 use crate::{
-    home::Home,
+    home::{Home, HomeError},
     status::terminal::{self, LogArguments, StatusArguments, WaitArguments},
 };
 
@@ -16,6 +19,7 @@ mod catch_up;
 mod check;
 mod drain;
 mod failure;
+mod init;
 
 /// Build what waits in queue/, oldest first, and write to the committer of what fails
 ///
@@ -58,6 +62,11 @@ enum Verb {
     /// Looks twice, ten seconds apart, if anything is missing. Exit codes: 0 done, 1 a repository could not be asked,
     /// 2 usage, or a bad setting.
     CatchUp(CatchUpArguments),
+    /// Make a home apart from the checkout, or bring one up to date
+    ///
+    /// Scripts, hooks.json and environment.sh are there for a site to edit, rename and remove: only what is still as an
+    /// earlier version shipped it, by the copies in .shipped/, is replaced. Exit codes: 0 done, 1 not, 2 usage.
+    Init(InitArguments),
 }
 
 const AFTER_HELP: &str = "\
@@ -89,13 +98,21 @@ fn carry_out(Arguments { verb, home, drain }: Arguments) -> Result<u8, Failure> 
     let home = Home::find(home.as_deref());
     let unknown = |error| Failure { code: 5, error: anyhow::Error::from(error) };
     match verb {
-        None => drain::run(home?, drain),
-        Some(Verb::Check(verb)) => check::run(&home?, verb),
-        Some(Verb::CatchUp(verb)) => catch_up::run(&home?, verb),
+        None => drain::run(ours(home)?, drain),
+        Some(Verb::Check(verb)) => check::run(&ours(home)?, verb),
+        Some(Verb::CatchUp(verb)) => catch_up::run(&ours(home)?, verb),
+        Some(Verb::Init(verb)) => init::run(&verb),
         Some(Verb::Status(verb)) => Ok(terminal::status(&home.map_err(unknown)?, &verb)),
         Some(Verb::Log(verb)) => Ok(terminal::log(&home.map_err(unknown)?, &verb)),
         Some(Verb::Wait(verb)) => Ok(terminal::wait(&home.map_err(unknown)?, &verb)),
     }
+}
+
+/// Only its owner acts in a home.
+fn ours(home: Result<Home, HomeError>) -> Result<Home, HomeError> {
+    let home = home?;
+    home.refuse_others()?;
+    Ok(home)
 }
 
 /// The drain's flags are no verb's, and a verb's own stand behind it.

@@ -87,3 +87,14 @@ fn a_pause_and_mail_that_waits_are_mentioned() {
     assert_eq!(code, 0, "{said}");
     assert!(said.contains("queue/hold exists") && said.contains("outbox/ holds 1 unsent"), "{said}");
 }
+
+#[test]
+fn shipped_files_that_have_become_newer_are_named() {
+    let ci = Installation::building("true");
+    fs::create_dir_all(ci.path(".shipped/scripts")).unwrap();
+    fs::write(ci.path(".shipped/scripts/build_packages"), "as an earlier version had it\n").unwrap();
+    let (code, said) = checked(&ci, &[]);
+    assert_eq!(code, 0, "{said}");
+    let note = said.lines().find(|line| line.contains("newer")).unwrap_or_default();
+    assert!(note.contains("scripts/build_packages;") && note.contains("build init"), "{said}");
+}

@@ -5,6 +5,7 @@ mod chunks;
 mod demo;
 mod distribute;
 mod heartbeat;
+mod home;
 mod isolation;
 mod launcher;
 mod log;
