@@ -12,6 +12,14 @@ cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")"
 
 step() { printf '\n--- %s (%d s)\n\n' "$*" "$SECONDS"; }
 
+# Whether a checker is installed. Where it must be, AMP_CI_REQUIRE_LINTERS says so.
+has() {
+    command -v "$1" > /dev/null && return
+    echo "SKIPPED: $1 is not installed"
+    [[ -z ${AMP_CI_REQUIRE_LINTERS-} ]] || exit 1
+    return 1
+}
+
 # Scripts say so in their first line; home.sh, page.sh, the chunks and the sample of environment.sh are parts of scripts.
 shell_scripts() {
     git ls-files scripts home.sh page.sh environment.sh-sample
@@ -30,6 +38,9 @@ step 'shellcheck'
 mapfile -t scripts < <(shell_scripts)
 printf '%s\n' "${scripts[@]}"
 shellcheck --external-sources -- "${scripts[@]}"
+
+step 'cargo deny: licences, sources, crates that come twice'
+if has cargo-deny; then cargo deny --locked check --hide-inclusion-graph bans licenses sources; fi
 
 step 'cargo test, both tiers'
 cargo test --locked -- --include-ignored
