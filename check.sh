@@ -42,6 +42,17 @@ shellcheck --external-sources -- "${scripts[@]}"
 step 'cargo deny: licences, sources, crates that come twice'
 if has cargo-deny; then cargo deny --locked check --hide-inclusion-graph bans licenses sources; fi
 
+step 'The manual pages and the completions'
+if has lowdown && has mandoc; then
+    manual=$(mktemp -d)
+    packaging/manual "$manual"
+    mandoc -T lint -W warning "$manual"/*.[158]
+    for shell in bash zsh fish; do
+        if has "$shell"; then for script in "$manual"/*."$shell"; do "$shell" -n "$script"; done; fi
+    done
+    rm -r -- "$manual"
+fi
+
 step 'cargo test, both tiers'
 cargo test --locked -- --include-ignored
 

@@ -44,6 +44,7 @@ pub mod webhook;
 
 pub use builder::cli as build;
 pub use queue::command_line as queue_build;
+pub use status::web::command_line as statusd;
 
 /// What the fuzz targets reach into.
 #[cfg(fuzzing)]

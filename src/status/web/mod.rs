@@ -5,6 +5,7 @@
 
 mod ansi;
 mod badge;
+pub mod command_line;
 mod feed;
 mod log;
 mod metrics;
