@@ -43,6 +43,12 @@ fn replace_after(
     write().map(drop).map_err(at(format_args!("cannot write {}", path.display())))
 }
 
+/// Writes a file that nobody reads before we go on, with `mode` (less the umask) if it is new; a crash may leave a part.
+pub fn write(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let mut options = fs_err::OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(mode).open(path)?.write_all(bytes)
+}
+
 /// A new file in `dir` that nobody takes for a whole one, with `mode` (less the umask); removed when it is dropped.
 pub fn new_file(dir: &Path, mode: u32) -> io::Result<NamedTempFile<fs_err::File>> {
     // Opened by us: tempfile's own errors do not keep their cause.

@@ -8,6 +8,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
+use fs_err::os::unix::fs::OpenOptionsExt;
 use tracing_subscriber::fmt::MakeWriter;
 
 /// The file and its name.
@@ -42,7 +43,7 @@ impl LogFile {
 }
 
 fn append_to(path: &Path) -> io::Result<File> {
-    Ok(fs_err::OpenOptions::new().append(true).create(true).open(path)?.into_file())
+    Ok(fs_err::OpenOptions::new().append(true).create(true).mode(0o640).open(path)?.into_file())
 }
 
 /// Writes whole lines; the next one after a rename goes to a new file.

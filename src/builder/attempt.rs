@@ -112,7 +112,7 @@ impl<'a> Attempt<'a> {
             }
         };
         tracing::debug!("build.sh of {id}:\n{}", String::from_utf8_lossy(&text));
-        fs_err::write(self.record.script(), &text).map_err(Fault::at(RECORD))?;
+        durable::write(&self.record.script(), &text, 0o640).map_err(Fault::at(RECORD))?;
         let output =
             OutputLog::create(&self.record.output(), settings.log_limit).map_err(Fault::at(RECORD))?;
         let workspace = self.builder.work_dir()?.create(id.as_str());

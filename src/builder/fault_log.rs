@@ -85,7 +85,7 @@ impl FaultLog {
     pub fn show(&self) -> io::Result<()> {
         let keys: Vec<&str> = self.known().map(|fault| fault.key.as_str()).collect();
         let text = format!("{}\n{}", std::process::id(), keys.join("; "));
-        durable::replace(&self.home.queue().join("lock"), format!("{}\n", text.trim_end()).as_bytes(), 0o666)
+        durable::replace(&self.home.queue().join("lock"), format!("{}\n", text.trim_end()).as_bytes(), 0o640)
     }
 
     /// What was said by earlier runs and has not been met by this one, yet.

@@ -7,6 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use fs_err::os::unix::fs::OpenOptionsExt;
 use rustix::{
     fs::{CWD, RenameFlags},
     io::{Errno, retry_on_intr},
@@ -115,7 +116,7 @@ impl DrainLock {
     /// Writes an entry again whose `.lock` somebody removed.
     pub fn restore(&self, id: &EntryId, bytes: &[u8]) -> io::Result<()> {
         let path = self.dir.join(id.waiting());
-        let mut new = durable::new_file(&self.dir, 0o666)?;
+        let mut new = durable::new_file(&self.dir, 0o640)?;
         new.write_all(bytes)?;
         new.as_file().sync_all()?;
         match new.persist_noclobber(path) {
@@ -147,7 +148,7 @@ impl DrainLock {
         if self.dir.join(name).symlink_metadata().is_err() {
             return Ok(None);
         }
-        fs_err::create_dir_all(self.dir.join("bad"))?;
+        durable::create_dir(&self.dir.join("bad"), 0o750)?;
         // The reason first: an entry in bad/ always has one. Then whoever is told: whatever dies here, somebody hears.
         let target = self.reserve(name.strip_suffix(".lock").unwrap_or(name), why)?;
         let moved = tell(&target).and_then(|()| self.rename(name, &format!("bad/{target}")));
@@ -166,11 +167,13 @@ impl DrainLock {
             }
             let path = self.reason(&target);
             let written =
-                fs_err::OpenOptions::new().write(true).create_new(true).open(&path).and_then(|mut file| {
-                    // On a full disk the next try must not find its name taken.
-                    writeln!(file, "{}", crate::text::printable(why))
-                        .inspect_err(|_| _ = fs_err::remove_file(&path))
-                });
+                fs_err::OpenOptions::new().write(true).create_new(true).mode(0o640).open(&path).and_then(
+                    |mut file| {
+                        // On a full disk the next try must not find its name taken.
+                        writeln!(file, "{}", crate::text::printable(why))
+                            .inspect_err(|_| _ = fs_err::remove_file(&path))
+                    },
+                );
             match written {
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
                 written => return written.map(|()| target),

@@ -47,7 +47,7 @@ fn store(home: &Home, text: &str) -> io::Result<EntryId> {
 
 fn store_once(home: &Home, text: &str) -> io::Result<EntryId> {
     let queue = home.queue();
-    let mut new = durable::new_file(&queue, 0o666).map_err(at("queue/: cannot make a file in it"))?;
+    let mut new = durable::new_file(&queue, 0o640).map_err(at("queue/: cannot make a file in it"))?;
     new.write_all(text.as_bytes()).map_err(at("queue/: cannot write an entry"))?;
     new.as_file().sync_all().map_err(at("queue/: cannot write an entry to the disk"))?;
 

@@ -3,7 +3,9 @@
 //! A record with a `result.json` is final. It is on the disk before anybody is told of it.
 
 use std::{
+    fs::DirBuilder,
     io::{self, ErrorKind},
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
 };
 
@@ -134,9 +136,13 @@ impl Record {
     /// disk already, needs neither a new inode nor an fsync; where there can be none, or one is there from an
     /// earlier try, a copy.
     pub fn begin(&self, claimed: &Path, bytes: &[u8]) -> io::Result<()> {
-        fs_err::create_dir_all(&self.dir)?;
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o750)
+            .create(&self.dir)
+            .map_err(at(format_args!("cannot make {}", self.dir.display())))?;
         let request = self.dir.join("request.json");
-        fs_err::hard_link(claimed, &request).or_else(|_| durable::replace(&request, bytes, 0o666))
+        fs_err::hard_link(claimed, &request).or_else(|_| durable::replace(&request, bytes, 0o640))
     }
 
     /// What was asked, byte for byte.
@@ -171,7 +177,7 @@ impl Record {
     /// Writes down that a try begins, or what has become known of it. Not synced: it is there for whoever
     /// comes after a death of `build`, and a power cut is no build's doing.
     pub fn set_running(&self, running: &RunningAttempt) -> io::Result<()> {
-        durable::replace_unsynced(&self.dir.join("running.json"), &durable::json_line(running), 0o666)
+        durable::replace_unsynced(&self.dir.join("running.json"), &durable::json_line(running), 0o640)
     }
 
     /// No try runs any more, but those that were made still count.
@@ -201,7 +207,7 @@ impl Record {
 
     /// Says the final word: the commit point of a build. Durable when this returns `Ok`.
     pub fn commit(&self, result: &BuildResult) -> io::Result<()> {
-        durable::replace(&self.dir.join("result.json"), &durable::json_line(result), 0o666)?;
+        durable::replace(&self.dir.join("result.json"), &durable::json_line(result), 0o640)?;
         self.sync()
     }
 

@@ -72,7 +72,7 @@ fn drain_once(home: Home, settings: Settings, threads: usize, debug: bool) -> an
     let delivery = Delivery { outbox: outbox.clone(), server, letterhead: letterhead.clone() };
     let log = log::start(&home.build_log(), debug);
     let mut faults = FaultLog::recall(&home, delivery.clone(), &lock, log.is_ok());
-    let usable = log.and_then(|()| faults.show()).and_then(|()| durable::create_dir(&home.builds(), 0o777));
+    let usable = log.and_then(|()| faults.show()).and_then(|()| durable::create_dir(&home.builds(), 0o750));
     let supervisor = match usable.and_then(|()| Supervisor::new()) {
         Ok(supervisor) => supervisor,
         Err(error) => {

@@ -16,6 +16,7 @@ use crate::{
         },
         script_end::{NoVerdict, ScriptEnd},
     },
+    durable,
     error_chain::in_full,
     queue::EntryId,
     records::{Rc, Verdict},
@@ -52,8 +53,8 @@ impl Job<'_> {
         }
         self.launcher.start.look_up()?;
         let run_sh = run_sh::text(&self.nonce, self.workspace, self.limit);
-        fs_err::write(run_sh_path, &run_sh)?;
-        fs_err::write(self.workspace.join(run_sh::SCRIPT), build_sh)?;
+        durable::write(&run_sh_path, run_sh.as_bytes(), 0o640)?;
+        durable::write(&self.workspace.join(run_sh::SCRIPT), build_sh, 0o640)?;
         // If `build` is killed, so is what it launched: setpriv(1) asks the kernel to see to that.
         let guard = ["setpriv", "--pdeathsig", "TERM"].map(String::from);
         let (name, dir) = (self.id.waiting(), self.workspace.to_string_lossy());

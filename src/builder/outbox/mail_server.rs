@@ -55,7 +55,7 @@ impl MailServer {
     /// Sends one letter.
     pub fn send(&self, stem: &str, letter: &[u8]) -> Result<(), NotSent> {
         match self {
-            Self::Directory(dir) => durable::replace(&dir.join(format!("{stem}.eml")), letter, 0o666)
+            Self::Directory(dir) => durable::replace(&dir.join(format!("{stem}.eml")), letter, 0o640)
                 .map_err(|error| NotSent { fate: Fate::NoServer, why: in_full(&error) }),
             Self::Smtp(mailer) => {
                 let envelope =

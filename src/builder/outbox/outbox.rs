@@ -49,7 +49,7 @@ impl Outbox {
 
     /// Stores a letter; durable when this returns `Ok`. One of the same name is replaced.
     pub fn put(&self, letter: &Letter) -> io::Result<()> {
-        durable::create_dir(&self.dir, 0o700)?;
+        durable::create_dir(&self.dir, 0o750)?;
         durable::replace(&self.path(&letter.stem), &letter.bytes, 0o600)?;
         durable::sync_dir(&self.dir)
     }
@@ -79,7 +79,7 @@ impl Outbox {
 
     /// Moves a letter to `failed/`.
     pub fn set_aside(&self, stem: &str) -> io::Result<()> {
-        fs_err::create_dir_all(self.failed())?;
+        durable::create_dir(&self.failed(), 0o750)?;
         fs_err::rename(self.path(stem), self.failed().join(format!("{stem}.eml")))
     }
 

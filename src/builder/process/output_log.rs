@@ -12,6 +12,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use fs_err::os::unix::fs::OpenOptionsExt;
+
 use crate::error_chain::at;
 
 /// What is moved at a time, and the least that the file grows between two moves.
@@ -34,8 +36,13 @@ pub struct OutputLog {
 impl OutputLog {
     /// A new, empty file; an older one of an earlier try goes.
     pub fn create(path: &Path, limit: u64) -> io::Result<Self> {
-        let file =
-            fs_err::OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path)?;
+        let file = fs_err::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o640)
+            .open(path)?;
         let file = file.into_file();
         Ok(Self { file, path: path.to_path_buf(), limit, head: limit / 4, length: 0, total: 0 })
     }

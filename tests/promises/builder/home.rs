@@ -224,6 +224,40 @@ fn a_home_is_the_owner_s_to_act_in_and_the_group_s_to_look_at() {
 }
 
 #[test]
+fn what_the_programs_make_has_modes_of_its_own_and_builds_keep_the_umask() {
+    let account = Account::new();
+    account.run("git clone -q https://github.com/AudiovisualMetadataPlatform/amp_ci; cd amp_ci; cargo; ./build init ~/ci");
+    account.set("k3y");
+    fs::write(account.path("ci/scripts/checkout_repos"), "true").unwrap();
+    fs::write(
+        account.path("ci/scripts/build_packages"),
+        "umask >$AMP_CI_BUILD_ID.umask; cat *.umask; exit 1",
+    )
+    .unwrap();
+    // Nothing takes letters, so they stay; and one entry is none.
+    account.run("sed -i s,^AMP_CI_SMTP_URL=.*,AMP_CI_SMTP_URL=smtp://127.0.0.1:1, ci/environment.sh");
+    account.run("echo {} >ci/queue/build-1.1");
+    let push = "refs/heads/main 84ce5aeb5cbfe12bf72096f34d93c9f5d148e997 x x@example.org";
+    account.run(&format!(
+        "umask 0; export AMP_CI_HOME=$HOME/ci; amp_ci/target/release/queue_build r {push}; ~/ci/build"
+    ));
+    account.run(&format!("umask 0; export AMP_CI_HOME=$HOME/ci; amp_ci/target/release/queue_build s {push}"));
+    assert!(account.run("cat ci/builds/*/output.log").contains("\n0000\n"));
+    let private = r"\( -name '*.eml' -o -name .drain -o -name .last -o -name .id \)";
+    // The entry that a hand has put there has the mode that the hand gave it.
+    for (what, mode) in [
+        ("-type d".to_string(), "750"),
+        (format!("-type f {private}"), "600"),
+        (format!("-type f ! {private} ! -name build-1.1"), "640"),
+    ] {
+        let found =
+            account.run(&format!("cd ci; find queue builds outbox build.log {what} -printf '%m %p\\n'"));
+        assert!(found.lines().count() > 2, "{what}: {found}");
+        assert!(found.lines().all(|line| line.starts_with(mode)), "{what}: {found}");
+    }
+}
+
+#[test]
 fn what_is_no_home_is_not_made_one() {
     let account = Account::new();
     account.run("git clone -q https://github.com/AudiovisualMetadataPlatform/amp_ci; cd amp_ci; cargo");
