@@ -23,7 +23,7 @@ has() {
 # Scripts say so in their first line; home.sh, page.sh, the chunks and the sample of environment.sh are parts of scripts.
 shell_scripts() {
     git ls-files scripts home.sh page.sh environment.sh-sample
-    git grep --cached -l -I -E '^#!/(usr/bin/env |bin/)bash$' | while IFS= read -r file; do
+    git grep --cached -l -I -E '^#!/(usr/bin/env |bin/)(ba)?sh$' | while IFS= read -r file; do
         [[ $(head -c 2 -- "$file") != '#!' ]] || echo "$file"
     done
 }
