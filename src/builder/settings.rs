@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// How the settings are given on the command line, as texts.
-#[derive(Debug, Default, clap::Args)]
+#[derive(Debug, Default, Clone, clap::Args)]
 #[command(next_help_heading = "Settings (each also from the environment, see below)")]
 pub struct SettingFlags {
     /// Where the shipped chunks clone from [AMP_CI_GIT_BASE]
@@ -107,17 +107,76 @@ pub struct SettingError {
     problem: String,
 }
 
+impl SettingError {
+    /// The variable.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+}
+
+/// All that there are, those that only the scripts read included.
+const NAMES: [&str; 19] = [
+    "AMP_CI_CATCH_UP",
+    "AMP_CI_FORGE_API",
+    "AMP_CI_GIT_BASE",
+    "AMP_CI_HOME",
+    "AMP_CI_KEEP",
+    "AMP_CI_LAUNCHER",
+    "AMP_CI_LAUNCHER_CANCEL",
+    "AMP_CI_LOG_LIMIT",
+    "AMP_CI_MAIL_FALLBACK",
+    "AMP_CI_MAIL_FIXED",
+    "AMP_CI_MAIL_FROM",
+    "AMP_CI_MASK",
+    "AMP_CI_MIN_FREE",
+    "AMP_CI_NEWEST_ONLY",
+    "AMP_CI_PAGE",
+    "AMP_CI_PAGE_URL",
+    "AMP_CI_SMTP_URL",
+    "AMP_CI_TIMEOUT",
+    "AMP_CI_WORK_DIR",
+];
+
+/// What our environment has that is named like a setting and is none, each with the setting that is named most like it.
+pub fn unknown() -> Vec<(String, &'static str)> {
+    let names = env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    let mut unknown: Vec<_> = names
+        .filter(|name| name.starts_with("AMP_CI_") && !NAMES.contains(&name.as_str()))
+        .filter_map(|name| {
+            let nearest = NAMES.into_iter().min_by_key(|known| strsim::levenshtein(&name, known))?;
+            Some((name, nearest))
+        })
+        .collect();
+    unknown.sort_unstable();
+    unknown
+}
+
+/// How people hear of a setting that is not valid: by those of mail that are, and by the defaults of the others.
+pub struct MailOfWhatIsValid {
+    pub mail: MailUrl,
+    pub from: Address,
+    pub fallback: Address,
+}
+
+impl MailOfWhatIsValid {
+    /// None if not even the defaults are.
+    pub fn read(flags: SettingFlags) -> Option<Self> {
+        Some(Self {
+            mail: mail_url().ok().or_else(|| MailUrl::parse(MAIL_URL).ok())?,
+            from: mail_from(flags.mail_from).ok().or_else(|| parse_address(&default_from()).ok())?,
+            fallback: mail_fallback(flags.mail_fallback)
+                .ok()
+                .or_else(|| parse_address(&default_fallback()).ok())?,
+        })
+    }
+}
+
 impl Settings {
     /// The flags, else the environment, else the defaults. An empty value is an unset one.
     pub fn read(flags: SettingFlags) -> Result<Self, SettingError> {
-        let mail = setting("AMP_CI_SMTP_URL", None, "smtp://localhost:25", |text| {
-            // What is wrong may be said, the value may not: it can hold a password.
-            MailUrl::parse(text).map_err(|why| format!("{why} (the value is not shown)"))
-        })?;
+        let mail = mail_url()?;
         let launcher = setting("AMP_CI_LAUNCHER", flags.launcher, "", parse_command_line)?;
         let cancel = setting("AMP_CI_LAUNCHER_CANCEL", flags.launcher_cancel, "", parse_command_line)?;
-        let from = format!("amp_ci@{}", mail_name());
-        let fallback = format!("{}@{}", host::account(), mail_name());
         let git_base = setting("AMP_CI_GIT_BASE", flags.git_base, GIT_BASE, parse_git_base)?;
         let forge = setting("AMP_CI_FORGE_API", flags.forge_api, "", |text| {
             let given = Some(text).filter(|text| !text.is_empty());
@@ -129,8 +188,8 @@ impl Settings {
             forge,
             page_url: setting("AMP_CI_PAGE_URL", flags.page_url, "", parse_page_url)?,
             catch_up: setting("AMP_CI_CATCH_UP", flags.catch_up, "no", parse_switch)?,
-            mail_from: setting("AMP_CI_MAIL_FROM", flags.mail_from, &from, parse_address)?,
-            mail_fallback: setting("AMP_CI_MAIL_FALLBACK", flags.mail_fallback, &fallback, parse_address)?,
+            mail_from: mail_from(flags.mail_from)?,
+            mail_fallback: mail_fallback(flags.mail_fallback)?,
             work_dir: setting("AMP_CI_WORK_DIR", flags.work_dir, &default_work_dir(), parse_absolute)?,
             timeout: setting("AMP_CI_TIMEOUT", flags.timeout, "6h", parse_timeout)?,
             keep: setting("AMP_CI_KEEP", flags.keep, "500", parse_count)?,
@@ -163,6 +222,31 @@ impl Settings {
 }
 
 const GIT_BASE: &str = "https://github.com/AudiovisualMetadataPlatform";
+
+const MAIL_URL: &str = "smtp://localhost:25";
+
+fn mail_url() -> Result<MailUrl, SettingError> {
+    setting("AMP_CI_SMTP_URL", None, MAIL_URL, |text| {
+        // What is wrong may be said, the value may not: it can hold a password.
+        MailUrl::parse(text).map_err(|why| format!("{why} (the value is not shown)"))
+    })
+}
+
+fn mail_from(flag: Option<String>) -> Result<Address, SettingError> {
+    setting("AMP_CI_MAIL_FROM", flag, &default_from(), parse_address)
+}
+
+fn mail_fallback(flag: Option<String>) -> Result<Address, SettingError> {
+    setting("AMP_CI_MAIL_FALLBACK", flag, &default_fallback(), parse_address)
+}
+
+fn default_from() -> String {
+    format!("amp_ci@{}", mail_name())
+}
+
+fn default_fallback() -> String {
+    format!("{}@{}", host::account(), mail_name())
+}
 
 fn setting<T>(
     name: &'static str,
@@ -267,4 +351,17 @@ fn default_work_dir() -> String {
         return scratch.to_string();
     }
     env::temp_dir().to_string_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_setting_of_the_sample_is_known() {
+        let sample = include_str!("../../environment.sh-sample");
+        for line in sample.lines().filter_map(|line| line.trim_start_matches('#').split_once("='")) {
+            assert!(!line.0.starts_with("AMP_CI_") || NAMES.contains(&line.0), "{}", line.0);
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! No verb: one pass over the queue.
 
 use std::{
-    io,
+    io::{self, IsTerminal},
     sync::{
         Arc,
         mpsc::{Sender, channel},
@@ -25,14 +25,16 @@ use crate::{
         fault::Fault,
         fault_log::FaultLog,
         log,
+        mail::letters::Letterhead,
         original::refuse_beside_the_original,
         outbox::{delivery::Delivery, mail_server::MailServer, outbox::Outbox, smtp::Limits},
         process::supervisor::Supervisor,
         scheduler::{DrainExit, Event},
-        settings::{SettingFlags, Settings},
+        settings::{self, MailOfWhatIsValid, SettingError, SettingFlags, Settings},
     },
     durable,
     home::Home,
+    host,
     queue::DrainLock,
 };
 
@@ -55,10 +57,17 @@ pub struct DrainArguments {
 }
 
 pub fn run(home: Home, arguments: DrainArguments) -> Result<u8, Failure> {
-    let settings = Settings::read(arguments.settings).map_err(Failure::usage)?;
     if arguments.check {
+        let settings = Settings::read(arguments.settings).map_err(Failure::usage)?;
         return Ok(check::look(&home, &settings, arguments.mail.as_ref()));
     }
+    let settings = Settings::read(arguments.settings.clone()).map_err(|error| {
+        // Who is at a terminal sees it; under cron nobody would.
+        if !io::stderr().is_terminal() {
+            tell_of(&error, &home, arguments.settings);
+        }
+        Failure::usage(error)
+    })?;
     Ok(drain_once(home, settings, arguments.threads.into(), arguments.debug)?)
 }
 
@@ -72,6 +81,7 @@ fn drain_once(home: Home, settings: Settings, threads: usize, debug: bool) -> an
     let delivery = Delivery { outbox: outbox.clone(), server, letterhead: letterhead.clone() };
     let log = log::start(&home.build_log(), debug);
     let mut faults = FaultLog::recall(&home, delivery.clone(), &lock, log.is_ok());
+    warn_of_unknown_settings(&home);
     let usable = log.and_then(|()| faults.show()).and_then(|()| durable::create_dir(&home.builds(), 0o750));
     let supervisor = match usable.and_then(|()| Supervisor::new()) {
         Ok(supervisor) => supervisor,
@@ -93,6 +103,35 @@ fn drain_once(home: Home, settings: Settings, threads: usize, debug: bool) -> an
             faults.tell(&Fault { stage: "build cannot start", error }, &builder.lock);
             delivery.pass();
             Ok(1)
+        }
+    }
+}
+
+/// Says in build.log and to the fallback, once, what keeps everything from being built. If another `build` is at work, its
+/// settings were good, and the next one tells.
+fn tell_of(error: &SettingError, home: &Home, flags: SettingFlags) {
+    let Some(MailOfWhatIsValid { mail, from, fallback }) = MailOfWhatIsValid::read(flags) else { return };
+    let Ok(Some(lock)) = DrainLock::lock(&home.queue()) else { return };
+    let letterhead = Letterhead { from, fallback, host: host::name(), home: home.dir().to_path_buf() };
+    let server = MailServer::new(&mail, &letterhead.from, Limits::default());
+    let delivery = Delivery { outbox: Outbox::new(home.outbox()), server, letterhead };
+    let is_logged = log::start(&home.build_log(), false).is_ok();
+    let mut faults = FaultLog::recall(home, delivery.clone(), &lock, is_logged);
+    let why = io::Error::new(io::ErrorKind::InvalidInput, error.to_string());
+    faults.tell(&Fault { stage: error.name(), error: why }, &lock);
+    delivery.pass();
+}
+
+/// An unknown name is often a known one with a typing mistake in it, and then does nothing.
+fn warn_of_unknown_settings(home: &Home) {
+    let unknown = settings::unknown();
+    // Not each minute: only where something is about to be built otherwise than somebody has meant.
+    let waits = |entry: io::Result<fs_err::DirEntry>| {
+        entry.is_ok_and(|entry| entry.file_name().to_string_lossy().starts_with("build-"))
+    };
+    if !unknown.is_empty() && fs_err::read_dir(home.queue()).is_ok_and(|mut entries| entries.any(waits)) {
+        for (name, nearest) in unknown {
+            tracing::warn!("{name} is no setting; the nearest one is {nearest}");
         }
     }
 }

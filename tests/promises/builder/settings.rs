@@ -3,7 +3,7 @@
 use std::{fs, os::unix::fs::PermissionsExt};
 
 use crate::support::{
-    files::{executable, names, temp_dir},
+    files::{executable, temp_dir},
     installation::{Installation, Push},
 };
 
@@ -36,7 +36,7 @@ fn a_value_that_does_not_parse_is_an_error_that_names_the_variable_and_nothing_i
     ] {
         let mut ci = Installation::building("true");
         ci.push(&Push::to("r", "main"));
-        let before = (names(ci.home()), names(&ci.path("queue")));
+        let before = ci.entries();
         let mut outputs = Vec::new();
         if let Some(flag) = flag {
             outputs.push(ci.command("build").arg(format!("{flag}={bad}")).output().unwrap());
@@ -51,7 +51,50 @@ fn a_value_that_does_not_parse_is_an_error_that_names_the_variable_and_nothing_i
             assert!(said.starts_with(&format!("build: {variable}: ")), "{said}");
             assert!(!said.contains("geheim"), "{said}");
         }
-        assert_eq!((names(ci.home()), names(&ci.path("queue"))), before, "{variable}={bad}");
+        assert_eq!(ci.entries(), before, "{variable}={bad}");
+    }
+}
+
+#[test]
+fn a_setting_that_is_not_valid_is_in_the_log_and_the_fallback_hears_once() {
+    for (variable, bad) in
+        [("AMP_CI_TIMEOUT", "6clocks"), ("AMP_CI_MAIL_FROM", "nobody"), ("AMP_CI_KEEP", "-1")]
+    {
+        let mut ci = Installation::building("true");
+        let id = ci.push(&Push::to("r", "main"));
+        ci.set(variable, bad);
+        for _ in 0..3 {
+            assert_eq!(ci.command("build").output().unwrap().status.code(), Some(2));
+        }
+        assert_eq!(ci.log().matches(&format!("  {variable}: ")).count(), 1, "{}", ci.log());
+        let letter = ci.letter();
+        assert_eq!(letter.to, "operator@example.org");
+        assert!(letter.text.contains(variable) && letter.text.contains(bad), "{}", letter.text);
+        assert_eq!(ci.entries(), [format!("build-{id}")]);
+        let lock = fs::read_to_string(ci.path("queue/lock")).unwrap();
+        assert!(lock.contains(variable), "{lock}");
+
+        ci.set(variable, "");
+        ci.build(1);
+        assert_eq!(ci.record().outcome(), "succeeded");
+        assert!(ci.log().contains(&format!("over: {variable}")), "{}", ci.log());
+    }
+}
+
+#[test]
+fn a_name_that_is_no_setting_is_warned_about_with_the_nearest_one() {
+    let mut ci = Installation::building("true");
+    ci.set("AMP_CI_TIME_OUT", "1h").set("AMP_CI_LOG_LIMITS", "1M");
+    ci.build(1);
+    assert_eq!(ci.log(), "", "nothing is built, nothing is said");
+    ci.push(&Push::to("r", "main"));
+    ci.build(1);
+    for warning in [
+        "WARNING ] (drain.rs",
+        "AMP_CI_TIME_OUT is no setting; the nearest one is AMP_CI_TIMEOUT",
+        "AMP_CI_LOG_LIMITS is no setting; the nearest one is AMP_CI_LOG_LIMIT",
+    ] {
+        assert!(ci.log().contains(warning), "{}", ci.log());
     }
 }
 
