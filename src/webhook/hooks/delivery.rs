@@ -6,7 +6,7 @@ use std::{borrow::Cow, sync::OnceLock};
 use super::{
     hook::Hook,
     log_line::LogLine,
-    payload::{self, BrokenMultipart, Builder, Document, Format, PathError, View},
+    payload::{self, BrokenMultipart, Builder, Document, Format, Kind, PathError, View},
     request::Request,
     source::{Argument, Source},
 };
@@ -35,12 +35,24 @@ pub struct Parsed {
     pub multipart_is_broken: bool,
 }
 
+/// What an argument is worth.
+#[derive(Debug)]
+pub struct Found<'d> {
+    /// Rendered as text. Bytes, because headers, queries and raw bodies may hold any.
+    pub text: Cow<'d, [u8]>,
+    /// It is a null of the payload.
+    pub is_null: bool,
+}
+
 /// Why an argument has no value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NoValue {
     /// Nothing of that name; the text is the unresolved rest of the path.
     #[error("parameter node not found: {0}")]
     NotFound(String),
+    /// The path leads through a null, which ends the evaluation of a rule.
+    #[error("no parameters")]
+    InsideNull,
     /// Anything else, which ends the evaluation of a rule.
     #[error("{0}")]
     Other(String),
@@ -72,19 +84,39 @@ impl Delivery<'_> {
         self.parsed.get()
     }
 
-    /// The value of `argument`, rendered as text. Bytes, because headers, queries and raw bodies may hold any.
+    /// The value of `argument` as text.
     pub fn value<'d>(&'d self, argument: &'d Argument) -> Result<Cow<'d, [u8]>, NoValue> {
-        value(&argument.source, self.hook, &self.request, || self.parsed())
+        self.find(argument).map(|found| found.text)
+    }
+
+    /// What `argument` is worth, or nothing if the request does not have it.
+    pub fn look_up<'d>(&'d self, argument: &'d Argument) -> Result<Option<Found<'d>>, NoValue> {
+        match self.find(argument) {
+            Ok(found) => Ok(Some(found)),
+            Err(NoValue::NotFound(_) | NoValue::InsideNull) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn find<'d>(&'d self, argument: &'d Argument) -> Result<Found<'d>, NoValue> {
+        let found = find(&argument.source, self.hook, &self.request, || self.parsed());
+        match (&found, &argument.otherwise) {
+            (
+                Ok(Found { is_null: true, .. }) | Err(NoValue::NotFound(_) | NoValue::InsideNull),
+                Some(otherwise),
+            ) => self.find(otherwise),
+            _ => found,
+        }
     }
 }
 
 /// What `source` is worth; `parsed` is called only if that depends on it.
-fn value<'d>(
+fn find<'d>(
     source: &'d Source,
     hook: &Hook,
     request: &'d Request,
     parsed: impl FnOnce() -> &'d Parsed,
-) -> Result<Cow<'d, [u8]>, NoValue> {
+) -> Result<Found<'d>, NoValue> {
     let replaced = !hook.parse_as_json.is_empty();
     let text = match source {
         Source::Header(name) if replaced => return inside(parsed().headers.view(&[]), name),
@@ -119,14 +151,14 @@ fn value<'d>(
         Source::EntireQuery => Cow::Owned(query(request).view(&[]).json()),
         Source::Unknown(_) => return Err(NoValue::Other("no source for value retrieval".to_owned())),
     };
-    Ok(text)
+    Ok(Found { text, is_null: false })
 }
 
-fn inside<'v>(view: View<'v>, path: &str) -> Result<Cow<'v, [u8]>, NoValue> {
+fn inside<'v>(view: View<'v>, path: &str) -> Result<Found<'v>, NoValue> {
     match view.get(path) {
-        Ok(value) => Ok(value.shown()),
+        Ok(value) => Ok(Found { text: value.shown(), is_null: value.kind() == Kind::Null }),
         Err(PathError::NotFound(rest)) => Err(NoValue::NotFound(rest)),
-        Err(PathError::InsideNull) => Err(NoValue::Other("no parameters".to_owned())),
+        Err(PathError::InsideNull) => Err(NoValue::InsideNull),
     }
 }
 
@@ -171,8 +203,9 @@ impl Parsed {
 
     /// `parse-parameters-as-json`: a text that holds a JSON object becomes that object.
     fn replace(&mut self, argument: &Argument, hook: &Hook, request: &Request) -> Result<(), String> {
-        let text = value(&argument.source, hook, request, || self)
+        let text = find(&argument.source, hook, request, || self)
             .map_err(|_| format!("couldn't retrieve argument for {argument}"))?
+            .text
             .into_owned();
         let nodes = payload::parse_object(&text).map_err(|error| error.to_string())?;
         match &argument.source {

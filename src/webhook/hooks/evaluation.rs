@@ -53,7 +53,7 @@ impl From<NoValue> for RuleError {
     fn from(error: NoValue) -> Self {
         match error {
             NoValue::NotFound(_) => Self::NotFound(error),
-            NoValue::Other(text) => Self::Other(text),
+            NoValue::InsideNull | NoValue::Other(_) => Self::Other(error.to_string()),
         }
     }
 }
@@ -142,6 +142,10 @@ impl Evaluation<'_> {
             }
             Match::Regex { parameter, pattern } => {
                 pattern.is_match(&delivery.value(parameter)?).map_err(RuleError::Other)
+            }
+            Match::Exists { parameter } => Ok(delivery.look_up(parameter)?.is_some()),
+            Match::IsNull { parameter } => {
+                Ok(delivery.look_up(parameter)?.is_some_and(|value| value.is_null))
             }
             Match::Signature { parameter, algorithm, secret, deprecated } => {
                 self.looked = true;

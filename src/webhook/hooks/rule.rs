@@ -39,6 +39,16 @@ pub enum Match {
         /// For what.
         pattern: Pattern,
     },
+    /// Ours: `exists`: the request has it, be it null.
+    Exists {
+        /// What is looked for.
+        parameter: Argument,
+    },
+    /// Ours: `is-null`: the request has it, and it is null.
+    IsNull {
+        /// What is looked at.
+        parameter: Argument,
+    },
     /// `payload-hmac-*`: a signature of the raw body.
     Signature {
         /// The signatures the client claims.

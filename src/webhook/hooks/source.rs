@@ -66,6 +66,8 @@ pub struct Argument {
     pub envname: String,
     /// `base64decode`.
     pub base64decode: bool,
+    /// Ours: `else`: what counts where this has no value, or null.
+    pub otherwise: Option<Box<Argument>>,
 }
 
 impl Argument {

@@ -162,6 +162,8 @@ fn gitea_and_forgejo_queue_what_was_pushed_and_nothing_that_was_deleted() {
     let mut tag = gitea_push("refs/tags/v2.1", TAG, Some(COMMIT));
     tag["commits"] = json!([]);
     GITEA.queues("push", &tag, &[("refs/tags/v2.1", COMMIT)], "developer", "developer@example.org");
+    let headless = gitea_push("refs/heads/new", COMMIT, None);
+    GITEA.queues("push", &headless, &[("refs/heads/new", COMMIT)], "developer", "developer@example.org");
     GITEA.ignores("push", &gitea_push("refs/heads/feature/x", ZERO, None));
     GITEA.ignores("push", &gitea_push("refs/tags/v2.1", ZERO, None));
     let deleted = json!({"ref": "feature/x", "ref_type": "branch", "pusher_type": "user",

@@ -43,6 +43,29 @@ fn each_push_is_on_the_disk_when_github_is_told_so_with_either_content_type() {
 }
 
 #[test]
+fn a_push_without_a_head_commit_is_built_at_its_after() {
+    let intake = Intake::new();
+    let mut payload: Value = serde_json::from_str(&fixture("push.json")).unwrap();
+    let after = payload["after"].clone();
+    let unusual = [
+        ("head_commit", Some(Value::Null)),
+        ("head_commit", Some(json!({}))),
+        ("head_commit", None),
+        ("deleted", None),
+    ];
+    for (count, (field, value)) in unusual.into_iter().enumerate() {
+        match value {
+            Some(value) => payload[field] = value,
+            None => drop(payload.as_object_mut().unwrap().remove(field)),
+        }
+        let reply = intake.deliver("push", &payload.to_string());
+        assert_eq!(reply.status, 200, "{field}: {}", reply.text());
+        assert_eq!(intake.queued().len(), count + 1, "{field}");
+        assert_eq!(intake.queued()[count]["commit_id"], after, "{field}");
+    }
+}
+
+#[test]
 fn what_is_no_push_or_deletes_something_is_welcome_and_queues_nothing() {
     let intake = Intake::new();
     for (event, name) in [
@@ -102,7 +125,7 @@ fn hooks_with_skip_markers() -> String {
     let (_, section) = reference.split_once("### Skip markers").unwrap();
     let (_, rule) = section.split_once("```json\n").unwrap();
     let (rule, _) = rule.split_once("```").unwrap();
-    let deleted = r#""parameter": { "source": "payload", "name": "deleted" }
+    let deleted = r#""name": "deleted", "else": { "source": "string", "name": "false" } }
           }
         }"#;
     let hooks = read("hooks.json");

@@ -44,7 +44,9 @@ pub const HOOK: &[&str] = &[
     "pass-stdin-to-command",
     "log-command-output-as-it-comes",
 ];
-const ARGUMENT: &[&str] = &["source", "name", "envname", "base64decode"];
+const ARGUMENT: &[&str] = &["source", "name", "envname", "base64decode", "else"];
+/// What stands in an `else` is called and decoded like what it stands for.
+const ELSE: &[&str] = &["source", "name", "else"];
 const RULE: &[&str] = &["and", "or", "not", "match"];
 const MATCH: &[&str] = &["type", "parameter", "value", "regex", "secret", "ip-range"];
 const HEADER: &[&str] = &["name", "value"];
@@ -142,13 +144,23 @@ fn header(reader: &mut Reader<'_>, node: &Node, at: &str) -> Read<(String, Strin
 }
 
 fn argument(reader: &mut Reader<'_>, node: &Node, at: &str) -> Read<Argument> {
-    let (mut source, mut name, mut envname, mut base64decode) = Default::default();
-    for (member, node) in reader.members(node, at, ARGUMENT)? {
+    argument_of(ARGUMENT, reader, node, at)
+}
+
+fn argument_of(
+    members: &'static [&'static str],
+    reader: &mut Reader<'_>,
+    node: &Node,
+    at: &str,
+) -> Read<Argument> {
+    let (mut source, mut name, mut envname, mut base64decode, mut otherwise) = Default::default();
+    for (member, node) in reader.members(node, at, members)? {
         let at = format!("{at}.{member}");
         match member {
             "source" => source = reader.text(node, &at)?,
             "name" => name = reader.text(node, &at)?,
             "envname" => envname = reader.text(node, &at)?,
+            "else" => otherwise = Some(Box::new(argument_of(ELSE, reader, node, &at)?)),
             _ => base64decode = reader.boolean(node, &at)?,
         }
     }
@@ -157,7 +169,7 @@ fn argument(reader: &mut Reader<'_>, node: &Node, at: &str) -> Read<Argument> {
     if let Source::Unknown(unknown) = &source {
         reader.warn(node, at, &format!("there is no source {unknown:?}: it never has a value"));
     }
-    Ok(Argument { source, source_text, name, envname, base64decode })
+    Ok(Argument { source, source_text, name, envname, base64decode, otherwise })
 }
 
 fn file_argument(reader: &mut Reader<'_>, node: &Node, at: &str) -> Read<FileArgument> {
@@ -220,6 +232,8 @@ fn match_rule(reader: &mut Reader<'_>, node: &Node, at: &str) -> Read<Match> {
             }
             Match::Regex { parameter, pattern }
         }
+        "exists" => Match::Exists { parameter },
+        "is-null" => Match::IsNull { parameter },
         "payload-hmac-sha1" => signature(Algorithm::Sha1, false, parameter, secret),
         "payload-hmac-sha256" => signature(Algorithm::Sha256, false, parameter, secret),
         "payload-hmac-sha512" => signature(Algorithm::Sha512, false, parameter, secret),

@@ -8,4 +8,5 @@ mod xml;
 
 pub use document::{Builder, Document, PathError, View};
 pub use json::parse_object;
+pub use node::Kind;
 pub use parse::{BrokenMultipart, Format, parse};

@@ -194,6 +194,10 @@ fn what_is_odd_is_a_warning() {
             "- {id: a, execute-command: x, pass-arguments-to-command: [{source: heeder}]}",
             "hooks.json:1: hook \"a\": pass-arguments-to-command[0]: there is no source \"heeder\": it never has a value",
         ),
+        (
+            "- {id: a, execute-command: x, pass-arguments-to-command: [{source: string, else: {source: string, envname: X}}]}",
+            "hooks.json:1: hook \"a\": pass-arguments-to-command[0].else: unknown property \"envname\" is ignored",
+        ),
     ];
     for (text, warning) in cases {
         assert_eq!(warnings(text), [warning], "{text}");

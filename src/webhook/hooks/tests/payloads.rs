@@ -426,6 +426,34 @@ fn each_source_has_its_value() {
 }
 
 #[test]
+fn an_else_counts_where_there_is_no_value_or_null() {
+    let hook = hook(
+        r#"{id: x, execute-command: x,
+            pass-arguments-to-command: [
+                {source: payload, name: head.id, else: {source: payload, name: after}},
+                {source: payload, name: 'n', else: {source: string, name: none}},
+                {source: header, name: X-A, else: {source: query, name: a, else: {source: string, name: last}}},
+                {source: payload, name: nope, else: {source: payload, name: nope-either}}],
+            pass-environment-to-command: [{source: payload, name: nope, envname: E, else: {source: string, name: e}}],
+            pass-file-to-command: [
+                {source: payload, name: nope, base64decode: true, else: {source: string, name: aGk=}}]}"#,
+    );
+    let arguments = |body: &str| post(body).arguments(&hook);
+    assert_eq!(arguments(r#"{"head": {"id": "h"}, "after": "a", "n": 0}"#), ["h", "0", "last", ""]);
+    for absent in [
+        r#"{"head": null, "after": "a", "n": null}"#,
+        r#"{"after": "a"}"#,
+        r#"{"head": {"id": null}, "after": "a"}"#,
+    ] {
+        assert_eq!(arguments(absent)[..2], ["a", "none"], "{absent}");
+    }
+    assert_eq!(post("{}").query("a=q").arguments(&hook)[2], "q");
+    let inputs = post("{}").inputs(&hook);
+    assert_eq!(inputs.environment, [("E".to_owned(), b"e".to_vec())]);
+    assert_eq!(inputs.files, [("HOOK_NOPE".to_owned(), b"hi".to_vec())]);
+}
+
+#[test]
 fn parameters_are_parsed_as_json() {
     let parse = |parameters: &str| {
         passing(

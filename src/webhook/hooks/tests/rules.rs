@@ -75,6 +75,46 @@ fn not_does_not_fire_on_what_is_not_there() {
 }
 
 #[test]
+fn presence_has_a_plain_answer() {
+    let rule = |kind: &str, name: &str| {
+        format!("{{match: {{type: {kind}, parameter: {{source: payload, name: '{name}'}}}}}}")
+    };
+    for (name, exists, is_null) in [
+        ("n", true, false),
+        ("nul", true, true),
+        ("nope", false, false),
+        ("nul.z", false, false),
+        ("n.z", false, false),
+        ("l.0", true, false),
+        ("l.7", false, false),
+    ] {
+        for (kind, holds) in [("exists", exists), ("is-null", is_null)] {
+            let asked = rule(kind, name);
+            let outcome = |holds| if holds { FIRES } else { MISMATCH };
+            assert_eq!(post(BODY).outcome(&with_rule(&asked)), outcome(holds), "{asked}");
+            let negated = format!("{{not: {asked}}}");
+            assert_eq!(post(BODY).outcome(&with_rule(&negated)), outcome(!holds), "{negated}");
+        }
+    }
+    let unknown = "{match: {type: exists, parameter: {source: heeder, name: x}}}";
+    assert_eq!(post(BODY).outcome(&with_rule(unknown)), ERROR, "a mistake in the file is not an absence");
+}
+
+#[test]
+fn what_has_no_value_is_compared_by_what_stands_in_its_else() {
+    let rule = |name: &str| {
+        format!(
+            "{{match: {{type: value, value: '1', parameter: {{source: payload, name: '{name}', else: {{source: payload, name: 'n'}}}}}}}}"
+        )
+    };
+    for name in ["n", "nope", "nul", "nul.z"] {
+        assert_eq!(post(BODY).outcome(&with_rule(&rule(name))), FIRES, "{name}");
+    }
+    assert_eq!(post(BODY).outcome(&with_rule(&rule("s"))), MISMATCH);
+    assert_eq!(post(BODY).outcome(&with_rule(&format!("{{not: {}}}", rule("nope")))), MISMATCH);
+}
+
+#[test]
 fn a_wrong_signature_in_an_or_ends_it_unless_failures_are_soft() {
     let broken = Outcome::RuleError { unsigned: true };
     let unsigned = Outcome::Mismatch { unsigned: true };
