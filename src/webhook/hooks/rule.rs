@@ -72,6 +72,26 @@ pub enum Match {
 }
 
 impl Rule {
+    /// Takes out of each `or` the alternatives that ask for a signature which anybody could make, as long as there
+    /// are others: they never hold. Their places, below `at`, come into `taken`. Under a `not` all stay, because what
+    /// never holds would always hold there.
+    pub fn take_out_empty_secrets(&mut self, at: &str, taken: &mut Vec<String>) {
+        let (rules, name) = match self {
+            Self::And(rules) => (rules, "and"),
+            Self::Or(rules) => (rules, "or"),
+            Self::Not(_) | Self::Match(_) | Self::Never => return,
+        };
+        for (n, rule) in rules.iter_mut().enumerate() {
+            rule.take_out_empty_secrets(&format!("{at}.{name}[{n}]"), taken);
+        }
+        if name == "or" && !rules.iter().all(Self::has_empty_secret) {
+            for (n, rule) in rules.iter_mut().enumerate().filter(|(_, rule)| rule.has_empty_secret()) {
+                *rule = Self::Never;
+                taken.push(format!("{at}.or[{n}]"));
+            }
+        }
+    }
+
     /// Does it hold a signature that anybody could make?
     pub fn has_empty_secret(&self) -> bool {
         match self {

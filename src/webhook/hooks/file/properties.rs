@@ -81,6 +81,13 @@ fn hook(reader: &mut Reader<'_>, n: usize, node: &Node) -> Read<Hook> {
     if hook.execute_command.is_empty() {
         reader.warn(node, "", "there is no execute-command");
     }
+    if let Some(rule) = &mut hook.rule {
+        let mut taken = Vec::new();
+        rule.take_out_empty_secrets("trigger-rule", &mut taken);
+        for at in taken {
+            reader.warn(node, &at, "the secret is empty: this alternative never holds");
+        }
+    }
     if hook.rule.as_ref().is_some_and(Rule::has_empty_secret) {
         let reason = "a secret in its trigger-rule is empty";
         reader.warn(node, "", &format!("the hook is disabled and answers 500: {reason}"));

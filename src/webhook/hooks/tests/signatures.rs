@@ -1,5 +1,5 @@
 use super::{ERROR, FIRES, hook, post, texts};
-use crate::webhook::hooks::{Hook, LogLine, Outcome, decide};
+use crate::webhook::hooks::{Hook, LogLine, Outcome, decide, file};
 
 const WRONG: Outcome = Outcome::RuleError { unsigned: true };
 
@@ -101,13 +101,35 @@ fn a_wrong_signature_costs_no_parsing() {
 fn a_hook_with_an_empty_secret_is_disabled() {
     for rule in [
         r"{match: {type: payload-hmac-sha256, parameter: {source: header, name: X-Sig}}}",
-        r#"{or: [{match: {type: ip-whitelist}}, {not: {and: [{match: {type: payload-hash-sha1, secret: ""}}]}}]}"#,
+        r#"{not: {or: [{match: {type: ip-whitelist}}, {and: [{match: {type: payload-hash-sha1, secret: ""}}]}]}}"#,
+        r"{and: [{match: {type: ip-whitelist}}, {or: [{match: {type: payload-hmac-sha1}}, {match: {type: scalr-signature}}]}]}",
         r"{match: {type: scalr-signature}}",
     ] {
         let hook = hook(&format!("{{id: x, execute-command: 'true', trigger-rule: {rule}}}"));
         assert!(hook.disabled.is_some(), "{rule}");
         assert_eq!(post("{}").outcome(&hook), Outcome::Disabled, "{rule}");
     }
+}
+
+#[test]
+fn an_alternative_with_an_empty_secret_never_holds_and_the_others_do() {
+    let rule = "{or: [{match: {type: payload-hmac-sha1, parameter: {source: header, name: X-Sig}}},
+                      {and: [{match: {type: scalr-signature}}]},
+                      {match: {type: payload-hmac-sha1, secret: k3y, parameter: {source: header, name: X-Sig}}}]}";
+    let text = format!("[{{id: x, execute-command: 'true', trigger-rule: {{and: [{rule}]}}}}]");
+    let loaded = file::parse("hooks.json", &text).unwrap();
+    assert_eq!(
+        loaded.warnings,
+        [0, 1].map(|n| format!(
+            "hooks.json:1: hook \"x\": trigger-rule.and[0].or[{n}]: the secret is empty: this alternative never holds"
+        ))
+    );
+    let hook = &loaded.hooks[0];
+    assert_eq!(hook.disabled, None);
+    let ask = |signature: &str| post(r#"{"n":1}"#).header("X-Sig", signature).outcome(hook);
+    assert_eq!(ask("00"), WRONG);
+    assert_eq!(ask("530e61c60e5121f329db10b61f8ebf0ad84f1492"), FIRES);
+    assert_eq!(ask("8ea0504b4cb9c4601eee5cc125cdd7e76de02eb6"), WRONG, "of an empty secret");
 }
 
 #[test]
