@@ -55,9 +55,9 @@ pub fn parse<'b>(content_type: &str, body: &'b [u8]) -> Result<Vec<Part<'b>>, Mu
 }
 
 /// Header lines of a part, continuation lines joined.
-type Head<'b> = Vec<(&'b str, Cow<'b, str>)>;
+type Head = Vec<(String, String)>;
 
-fn part<'b>(head: &Head<'b>, content: &'b [u8]) -> Option<Part<'b>> {
+fn part<'b>(head: &Head, content: &'b [u8]) -> Option<Part<'b>> {
     let field = |wanted: &str| {
         head.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| value.trim())
     };
@@ -133,23 +133,24 @@ impl<'b> Reader<'b> {
     }
 
     /// The header lines of a part; none where the body ends instead.
-    fn head(&mut self) -> Result<Option<Head<'b>>, MultipartError> {
-        let mut head: Head<'b> = Vec::new();
+    fn head(&mut self) -> Result<Option<Head>, MultipartError> {
+        let mut head = Head::new();
         loop {
             if self.rest.is_empty() {
                 return Ok(None);
             }
-            let line = std::str::from_utf8(self.line()).map_err(|_| BAD_HEADER)?;
+            // A file's name may be in any encoding.
+            let line = String::from_utf8_lossy(self.line());
             let line = line.trim_end_matches(['\r', '\n']);
             if line.is_empty() {
                 return Ok(Some(head));
             }
             if line.starts_with([' ', '\t']) {
                 let (_, value) = head.last_mut().ok_or(BAD_HEADER)?;
-                value.to_mut().extend([" ", line.trim()]);
+                value.extend([" ", line.trim()]);
             } else {
                 let (name, value) = line.split_once(':').ok_or(BAD_HEADER)?;
-                head.push((name.trim_end(), Cow::Borrowed(value.trim())));
+                head.push((name.trim_end().to_owned(), value.trim().to_owned()));
             }
         }
     }

@@ -53,7 +53,7 @@ fn hooks_files_are_loaded_or_refused_alike() {
         br#"[{"id":"a","id":"b"}]"#, br#"[{"id":"a"},{"id":"a"}]"#, b"\xef\xbb\xbf[{\"id\":\"a\"}]", b"[{\"id\":\"a\"}]\r\n", b"\t[]", b"[\t{\"id\":\t\"a\"}]", b"// c\n[]", br#"[{"id":"a\'b"}]"#, br#"[{"id":"a\u00e9"}]"#,
         b"[{\"id\":\"a\"}", b"[{\"id\":\"a\"]", b"- &x\n  id: a\n- *x\n", b"- &x {id: a}\n- <<: *x\n  execute-command: y\n", b"- id: 'single ''quoted'''\n", b"- id: |\n    block\n", b"- id: >\n    folded\n    text\n", b"- id: a\n id: b\n", b"- id: *gone\n",
         b"- {id: a, x: !!str 1}\n", b"[{\"id\":\"caf\xc3\xa9\"}]", b"[{\"id\":\"\xff\"}]", b"- id: 12:30\n- id: 2020-01-02\n- id: ~\n- id: off\n- id: .5\n- id: 0o17\n- id: '1'\n", b"- id: a\n  http-methods:\n  - GET\n",
-        b"- id: 1e3\n",
+        b"- id: 1e3\n", b"[{\"id\":\"a\"}]\ntrailing", b"[{\"id\":\"a\"}]\n@", b"- id: a\nb: c\n",
     ];
     for text in texts {
         let (theirs, ours) = (loaded(&program, text), loaded(Path::new(WEBHOOKD), text));
@@ -70,4 +70,6 @@ fn hooks_files_are_loaded_or_refused_alike() {
 const DIFFERENT: &[&[u8]] = &[
     // Since 2.8.2 `1e3` is a number.
     b"- id: 1e3\n",
+    // Since 2.8.2 nothing is read behind the list.
+    b"[{\"id\":\"a\"}]\ntrailing",
 ];

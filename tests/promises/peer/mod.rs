@@ -262,10 +262,13 @@ fn requests_are_dumped_alike() {
     let Some(program) = peer() else { return };
     let (hooks, requests) = cases::table();
     let mut pair = Pair::start(&program, &hooks, &["-debug", "-header", "x-line=1", "-header", "x-b=2"]);
-    // Of a failing hook with a content type of its own the peer dumps another than it sends; here it is the one sent.
+    // Of a failing hook with a content type of its own, and of headers that are not fit for the wire, the peer dumps
+    // others than it sends; here they are those that are sent.
     let says_close = |case: &Case| case.raw.windows(17).any(|text| text == b"Connection: close");
     let sample = requests.iter().enumerate().filter(|(number, case)| number % 7 == 0 || says_close(case));
-    for (_, case) in sample.filter(|(_, case)| !case.name.contains("/hooks/kind-failing")) {
+    let unlike =
+        |case: &Case| ["/hooks/kind-failing", "/hooks/headers"].iter().any(|hook| case.name.contains(hook));
+    for (_, case) in sample.filter(|(_, case)| !unlike(case)) {
         pair.compare(case);
     }
     pair.finish();

@@ -10,9 +10,30 @@ use crate::webhook::go::{
 /// What a template may look at.
 pub struct World<'w> {
     /// The value of an environment variable.
-    pub environment: &'w dyn Fn(&str) -> Option<String>,
+    pub environment: &'w dyn Fn(&str) -> Option<Vec<u8>>,
     /// The contents of a file that can be read.
-    pub file: &'w dyn Fn(&str) -> Option<String>,
+    pub file: &'w dyn Fn(&str) -> Option<Vec<u8>>,
+}
+
+impl World<'_> {
+    fn variable(&self, name: &str) -> Result<String, String> {
+        utf8((self.environment)(name), || format!("the variable {name}"))
+    }
+
+    /// A file without its last line end.
+    fn file_text(&self, path: &str) -> Result<String, String> {
+        let mut text = utf8((self.file)(path), || format!("the file {path}"))?;
+        if text.ends_with('\n') {
+            text.pop();
+        }
+        Ok(text)
+    }
+}
+
+/// A secret with a byte replaced is another secret: better none.
+fn utf8(bytes: Option<Vec<u8>>, of: impl Fn() -> String) -> Result<String, String> {
+    String::from_utf8(bytes.unwrap_or_default())
+        .map_err(|error| format!("{} is not UTF-8 from byte {} on", of(), error.utf8_error().valid_up_to()))
 }
 
 /// A value in a template.
@@ -94,13 +115,13 @@ impl Function {
 
     pub fn call(self, values: Vec<Value>, world: &World<'_>) -> Result<Value, String> {
         let text = match self {
-            Self::Getenv => (world.environment)(&self.one_text(values)?).unwrap_or_default(),
-            Self::Cat => cat(world, &self.one_text(values)?),
+            Self::Getenv => world.variable(&self.one_text(values)?)?,
+            Self::Cat => world.file_text(&self.one_text(values)?)?,
             Self::Credential => {
                 let name = self.one_text(values)?;
-                match (world.environment)("CREDENTIALS_DIRECTORY").filter(|directory| !directory.is_empty()) {
-                    Some(directory) => cat(world, &format!("{directory}/{name}")),
-                    None => (world.environment)(&name).unwrap_or_default(),
+                match &*world.variable("CREDENTIALS_DIRECTORY")? {
+                    "" => world.variable(&name)?,
+                    directory => world.file_text(&format!("{directory}/{name}"))?,
                 }
             }
             Self::Js => js(&print(&values)),
@@ -153,15 +174,6 @@ fn equal(a: &Value, b: &Value) -> Result<bool, String> {
     } else {
         Err(format!("{a:?} and {b:?} cannot be compared"))
     }
-}
-
-/// The contents of a file without its last line end.
-fn cat(world: &World<'_>, path: &str) -> String {
-    let mut text = (world.file)(path).unwrap_or_default();
-    if text.ends_with('\n') {
-        text.pop();
-    }
-    text
 }
 
 /// Side by side, with a space where neither neighbour is a text.

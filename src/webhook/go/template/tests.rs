@@ -4,13 +4,15 @@ const SECRET: &str = "it's \"<so>\" \\ & a=b\tü";
 
 fn with(text: &str) -> Result<String, String> {
     let environment = |name: &str| match name {
-        "SECRET" => Some(SECRET.to_owned()),
-        "ONE" => Some("1".to_owned()),
-        "EMPTY" => Some(String::new()),
+        "SECRET" => Some(SECRET.into()),
+        "ONE" => Some("1".into()),
+        "EMPTY" => Some(Vec::new()),
+        "LATIN" => Some(b"schl\xfcssel".to_vec()),
         _ => None,
     };
     let file = |path: &str| match path {
-        "/etc/key" => Some("a\nb\n\n".to_owned()),
+        "/etc/key" => Some("a\nb\n\n".into()),
+        "/etc/latin" => Some(b"\xff\n".to_vec()),
         _ => None,
     };
     expand(text, &World { environment: &environment, file: &file }).map_err(|error| error.to_string())
@@ -65,8 +67,8 @@ fn actions_become_their_values() {
 
 #[test]
 fn a_credential_comes_from_its_directory() {
-    let environment = |name: &str| (name == "CREDENTIALS_DIRECTORY").then(|| "/run/c".to_owned());
-    let file = |path: &str| (path == "/run/c/key").then(|| "k\n".to_owned());
+    let environment = |name: &str| (name == "CREDENTIALS_DIRECTORY").then(|| b"/run/c".to_vec());
+    let file = |path: &str| (path == "/run/c/key").then(|| b"k\n".to_vec());
     let world = World { environment: &environment, file: &file };
     assert_eq!(expand("{{ credential \"key\" }}", &world).as_deref(), Ok("k"));
 }
@@ -92,6 +94,9 @@ fn what_is_not_supported_is_named_with_its_line() {
         ("{{ eq 1 \"1\" }}", "1: template: Integer(1) and Text(\"1\") cannot be compared"),
         ("{{ printf \"%x\" 1 }}", "1: template: printf: %x of Integer(1) is not supported"),
         ("{{ printf \"a\" 1 }}", "1: template: printf: Integer(1) is left over"),
+        ("\n{{ getenv \"LATIN\" | js }}", "2: template: the variable LATIN is not UTF-8 from byte 4 on"),
+        ("{{ credential \"LATIN\" }}", "1: template: the variable LATIN is not UTF-8 from byte 4 on"),
+        ("{{ cat \"/etc/latin\" }}", "1: template: the file /etc/latin is not UTF-8 from byte 0 on"),
         ("{{ if 1 }}\n", "1: template: {{if}} without {{end}}"),
         ("\n{{ end }}", "2: template: {{end}} or {{else}} without {{if}}"),
         ("{{ else }}", "1: template: {{end}} or {{else}} without {{if}}"),

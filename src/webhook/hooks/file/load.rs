@@ -1,11 +1,11 @@
 //! A hooks file: JSON or YAML, expanded as a template first if that was asked for.
 
-use std::path::Path;
+use std::{ffi::OsString, os::unix::ffi::OsStringExt, path::Path};
 
 use super::{
     properties,
     reader::{LoadError, Reader},
-    yaml,
+    yaml::{self, Parsed, YamlError},
 };
 use crate::{
     error_chain::in_full,
@@ -40,8 +40,8 @@ pub fn load(path: &Path, template: bool) -> Result<Loaded, LoadError> {
         let parsed = parse(&file, &text);
         return if text.contains("{{") { unexpanded(&file, parsed) } else { parsed };
     }
-    let environment = |name: &str| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
-    let read = |path: &str| fs_err::read(path).ok().map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    let environment = |name: &str| std::env::var_os(name).map(OsString::into_vec);
+    let read = |path: &str| fs_err::read(path).ok();
     let world = World { environment: &environment, file: &read };
     let expanded = template::expand(&text, &world).map_err(|error| LoadError(format!("{file}:{error}")))?;
     parse(&file, &expanded)
@@ -57,9 +57,10 @@ fn unexpanded(file: &str, parsed: Result<Loaded, LoadError>) -> Result<Loaded, L
 
 /// Parses the text of a hooks file; `file` is how complaints name it.
 pub fn parse(file: &str, text: &str) -> Result<Loaded, LoadError> {
-    let root =
-        yaml::parse(text).map_err(|error| LoadError(format!("{file}:{}: {}", error.line, error.problem)))?;
+    let place = |error: &YamlError| format!("{file}:{}: {}", error.line, error.problem);
+    let Parsed { root, after } = yaml::parse(text).map_err(|error| LoadError(place(&error)))?;
     let mut reader = Reader::new(file);
+    reader.warnings.extend(after.map(|error| format!("{}: what stands there is ignored", place(&error))));
     let hooks = properties::hooks(&mut reader, &root)?;
     Ok(Loaded { hooks, warnings: reader.warnings })
 }

@@ -21,7 +21,9 @@ pub fn scalar(tag: Option<&str>, text: String, style: ScalarStyle) -> Result<Val
             if fits { Ok(value) } else { Err(format!("{text:?} is no !!{kind}")) }
         }
         Some("binary") => match base64::decode(text.as_bytes()) {
-            (bytes, None) => Ok(Value::Text(String::from_utf8_lossy(&bytes).into_owned())),
+            (bytes, None) => String::from_utf8(bytes)
+                .map(Value::Text)
+                .map_err(|_| format!("{text:?} is not UTF-8 in !!binary")),
             (_, Some(error)) => Err(error.to_string()),
         },
         _ => Ok(Value::Text(text)),

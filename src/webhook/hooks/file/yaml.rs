@@ -25,8 +25,16 @@ pub struct YamlError {
     pub problem: String,
 }
 
+/// A document.
+#[derive(Debug)]
+pub struct Parsed {
+    pub root: Node,
+    /// Text behind the end of it that is not the start of another one.
+    pub after: Option<YamlError>,
+}
+
 /// The first document in `text`; an empty one is null.
-pub fn parse(text: &str) -> Result<Node, YamlError> {
+pub fn parse(text: &str) -> Result<Parsed, YamlError> {
     let mut text = with_leading_tabs_as_spaces(text.strip_prefix('\u{feff}').unwrap_or(text));
     loop {
         // The parser gives up on some of what it does not know (a tag in front of a comma) by a panic.
@@ -38,7 +46,7 @@ pub fn parse(text: &str) -> Result<Node, YamlError> {
                 None => return Err(syntax_error(&error)),
             },
             Err(Failure::Ours(error)) => return Err(error),
-            Ok(node) => return Ok(node),
+            Ok(parsed) => return Ok(parsed),
         }
     }
 }
@@ -101,7 +109,7 @@ struct Tree {
 }
 
 impl Tree {
-    fn document(&mut self, text: &str) -> Result<Node, Failure> {
+    fn document(&mut self, text: &str) -> Result<Parsed, Failure> {
         let mut events = Events::new();
         events.set_input(text.as_bytes());
         loop {
@@ -109,14 +117,14 @@ impl Tree {
             match event.data {
                 EventData::StreamStart { .. } => {}
                 EventData::DocumentStart { .. } => break,
-                _ => return Ok(Node { line: 1, value: Value::Null }),
+                _ => return Ok(Parsed { root: Node { line: 1, value: Value::Null }, after: None }),
             }
         }
         let first = events.parse()?;
         let root = self.node(&mut events, first, 0)?;
-        events.parse()?; // the end of the document,
-        events.parse()?; // and what follows is at least the start of another one
-        Ok(root)
+        events.parse()?; // the end of the document
+        let after = events.parse().err().map(|error| syntax_error(&error));
+        Ok(Parsed { root, after })
     }
 
     fn node(&mut self, events: &mut Events, event: Event, depth: usize) -> Result<Node, Failure> {
@@ -234,7 +242,7 @@ mod tests {
 
     /// The texts that a list of plain words becomes in text properties.
     fn words(text: &str) -> Vec<String> {
-        let Value::List(items) = parse(text).unwrap().value else { panic!("not a list") };
+        let Value::List(items) = parse(text).unwrap().root.value else { panic!("not a list") };
         items.into_iter().map(|item| scalar_text(item.value)).collect()
     }
 
@@ -311,7 +319,7 @@ mod tests {
 
     #[test]
     fn json_is_read_with_what_people_add_to_it() {
-        let same = parse("[{\"id\": \"x\", \"list\": [\"a\"]}]").unwrap();
+        let same = parse("[{\"id\": \"x\", \"list\": [\"a\"]}]").unwrap().root;
         for text in [
             "[{\"id\": \"x\", \"list\": [\"a\",],},]",
             "[{id: x, list: [a]}]",
@@ -322,7 +330,7 @@ mod tests {
             "[{\"id\": \"y\", \"id\": \"x\", \"list\": [\"a\"]}]",
             "[{\"id\": \"x\", \"list\": [\"a\"]}]\n---\n{{{",
         ] {
-            let mut node = parse(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+            let mut node = parse(text).unwrap_or_else(|error| panic!("{text}: {error}")).root;
             let Value::List(items) = &mut node.value else { panic!("{text}") };
             let Value::Map(entries) = &items[0].value else { panic!("{text}") };
             assert_eq!(entries.len(), 2, "{text}");
@@ -345,7 +353,7 @@ mod tests {
     #[test]
     fn anchors_and_merges_follow_the_order_of_the_file() {
         let ids = |text: &str| {
-            let Value::List(items) = parse(text).unwrap().value else { panic!("not a list") };
+            let Value::List(items) = parse(text).unwrap().root.value else { panic!("not a list") };
             let Value::Map(entries) = items.into_iter().next_back().unwrap().value else { panic!("no map") };
             entries
                 .into_iter()
@@ -365,7 +373,8 @@ mod tests {
             ("- id: x\n  b: [a\n", 3, "did not find expected ',' or ']'"),
             ("- id: x\n- *nope\n", 2, "*nope refers to an anchor"),
             ("- &a [*a]\n", 1, "*a refers to an anchor"),
-            ("[{\"id\": \"x\"}]\n\ntrailing", 3, "did not find expected <document start>"),
+            ("[{\"id\": \"x\"}]\n@", 2, "found character that cannot start any token"),
+            ("- !!binary /w==\n", 1, "is not UTF-8"),
             ("- id: x\n  [a]: y\n", 2, "a list cannot be a name"),
             ("- id: x\n  ~: y\n", 2, "null cannot be a name"),
             ("- <<: x\n", 1, "<< merges an object"),
@@ -398,7 +407,7 @@ mod tests {
     #[test]
     fn nothing_is_an_empty_document() {
         for text in ["", "# only a comment\n", "---\n", "null", "~\n"] {
-            assert_eq!(parse(text).unwrap().value, Value::Null, "{text}");
+            assert_eq!(parse(text).unwrap().root.value, Value::Null, "{text}");
         }
     }
 }

@@ -198,6 +198,14 @@ fn what_is_odd_is_a_warning() {
             "- {id: a, execute-command: x, pass-arguments-to-command: [{source: string, else: {source: string, envname: X}}]}",
             "hooks.json:1: hook \"a\": pass-arguments-to-command[0].else: unknown property \"envname\" is ignored",
         ),
+        (
+            "[{id: a, execute-command: x}]\n\ntrailing",
+            "hooks.json:3: did not find expected <document start>: what stands there is ignored",
+        ),
+        (
+            "[{id: a, execute-command: x}]]",
+            "hooks.json:1: did not find expected <document start>: what stands there is ignored",
+        ),
     ];
     for (text, warning) in cases {
         assert_eq!(warnings(text), [warning], "{text}");

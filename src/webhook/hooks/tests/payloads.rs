@@ -307,6 +307,14 @@ fn multipart_values_and_json_files_are_the_payload() {
 }
 
 #[test]
+fn the_header_of_a_part_may_be_in_any_encoding() {
+    let mut body = b"--b\r\nContent-Disposition: form-data; name=a; filename=\"\xfc.json\"\r\n".to_vec();
+    body.extend(b"Content-Type: application/json\r\nX-Z: \xe9\r\n\r\n{\"n\": 1}\r\n--b--\r\n");
+    let arguments = post(body).content_type(MULTIPART).arguments(&passing(&["payload:a.n"], ""));
+    assert_eq!(arguments, ["1"]);
+}
+
+#[test]
 fn a_broken_multipart_body_is_answered_before_the_rules() {
     let never = hook("{id: x, execute-command: 'true', trigger-rule: {}}");
     let good = multipart(&[("form-data; name=a", "1")]);
@@ -428,7 +436,7 @@ fn each_source_has_its_value() {
 #[test]
 fn an_else_counts_where_there_is_no_value_or_null() {
     let hook = hook(
-        r#"{id: x, execute-command: x,
+        r"{id: x, execute-command: x,
             pass-arguments-to-command: [
                 {source: payload, name: head.id, else: {source: payload, name: after}},
                 {source: payload, name: 'n', else: {source: string, name: none}},
@@ -436,7 +444,7 @@ fn an_else_counts_where_there_is_no_value_or_null() {
                 {source: payload, name: nope, else: {source: payload, name: nope-either}}],
             pass-environment-to-command: [{source: payload, name: nope, envname: E, else: {source: string, name: e}}],
             pass-file-to-command: [
-                {source: payload, name: nope, base64decode: true, else: {source: string, name: aGk=}}]}"#,
+                {source: payload, name: nope, base64decode: true, else: {source: string, name: aGk=}}]}",
     );
     let arguments = |body: &str| post(body).arguments(&hook);
     assert_eq!(arguments(r#"{"head": {"id": "h"}, "after": "a", "n": 0}"#), ["h", "0", "last", ""]);

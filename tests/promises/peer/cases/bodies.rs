@@ -219,6 +219,10 @@ fn multipart(table: &mut Table) {
             table.case("POST", hook, &[("Content-Type", "multipart/form-data; boundary=b")], body);
         }
     }
+    let latin = b"--b\r\nContent-Disposition: form-data; name=\"a\"; filename=\"\xfc\"\r\nX-Z: \xe9\r\n\r\none\r\n--b--\r\n";
+    for hook in ["/hooks/parts", "/hooks/parts-json"] {
+        table.case("POST", hook, &[("Content-Type", "multipart/form-data; boundary=b")], latin);
+    }
     for parameters in
         [" boundary=\"b\"", " charset=x; boundary=b", " boundary=", " x", "boundary=b", " boundary=c"]
     {
