@@ -1,6 +1,10 @@
 //! Who sent a request: the other end of the connection or, where that is a trusted proxy, whom it names.
 
-use std::{fmt, net::IpAddr, net::SocketAddr, str::FromStr};
+use std::{
+    fmt,
+    net::{IpAddr, Ipv6Addr, SocketAddr},
+    str::FromStr,
+};
 
 use axum::http::HeaderMap;
 use ipnet::IpNet;
@@ -53,6 +57,20 @@ fn network(item: &str) -> Option<IpNet> {
 }
 
 impl TrustedProxies {
+    /// Whose share of connections and memory a client uses: its address, of IPv6 the network of one site. This machine
+    /// and trusted proxies have none of their own, since they speak for many.
+    pub fn share(&self, client: Client) -> Option<IpAddr> {
+        let Client::Tcp(address) = client else { return None };
+        let ip = address.ip().to_canonical();
+        if ip.is_loopback() || self.trusts(ip) {
+            return None;
+        }
+        Some(match ip {
+            IpAddr::V4(_) => ip,
+            IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() & !u128::from(u64::MAX)).into(),
+        })
+    }
+
     fn trusts(&self, ip: IpAddr) -> bool {
         self.networks.iter().any(|network| network.contains(&ip))
     }
@@ -117,6 +135,23 @@ mod tests {
             }
             let direct = direct.parse().map_or(Client::Unix, Client::Tcp);
             assert_eq!(trusted.client_behind(direct, &headers).to_string(), client, "{direct} {forwarded:?}");
+        }
+    }
+
+    #[test]
+    fn a_share_belongs_to_an_address_or_a_network_of_ipv6() {
+        let trusted: TrustedProxies = "198.51.100.1".parse().unwrap();
+        for (client, share) in [
+            ("192.0.2.9:5", Some("192.0.2.9")),
+            ("[::ffff:192.0.2.9]:5", Some("192.0.2.9")),
+            ("[2001:db8:1:2:3:4:5:6]:5", Some("2001:db8:1:2::")),
+            ("127.8.8.8:5", None),
+            ("[::1]:5", None),
+            ("198.51.100.1:5", None),
+            ("@", None),
+        ] {
+            let client = client.parse().map_or(Client::Unix, Client::Tcp);
+            assert_eq!(trusted.share(client), share.map(|share| share.parse().unwrap()), "{client}");
         }
     }
 

@@ -133,7 +133,8 @@ pub struct Options {
     /// Time a client has for the head of a request, and to keep an idle connection; 0 is no limit
     #[arg(help_heading = "Limits", long, value_name = "TIME", default_value = "30s", value_parser = time)]
     pub header_timeout: Duration,
-    /// Time a client has for the body of a request, after which it is answered 408; 0 is no limit
+    /// Time a client has for the body of a request, after which it is answered 408, and may take nothing of an
+    /// answer, after which it is let go; 0 is no limit
     #[arg(help_heading = "Limits", long, value_name = "TIME", default_value = "60s", value_parser = time)]
     pub body_timeout: Duration,
     /// Commands that run at a time, of all hooks together; 0 is no limit

@@ -18,7 +18,7 @@ use super::{
 use crate::webhook::{
     go::{strconv, syscall::reason},
     hooks::{Hook, Inputs},
-    memory::{MemoryBudget, Reservation},
+    memory::{MemoryShare, Reservation},
     request_id::RequestId,
     shutdown::Shutdown,
 };
@@ -29,12 +29,12 @@ pub struct Job {
     pub hook: Arc<Hook>,
     pub id: RequestId,
     pub inputs: Inputs,
-    /// The room that the request's body takes.
-    pub body: Reservation,
+    /// The room that these take.
+    pub room: Reservation,
     /// In the queues it has to wait in.
     pub slots: Vec<Slot>,
     pub output: OutputTo,
-    pub memory: MemoryBudget,
+    pub memory: MemoryShare,
     pub shutdown: Shutdown,
 }
 
@@ -119,9 +119,7 @@ impl Job {
     async fn execute(mut self, program: &Path, files: &[PassedFile]) -> (Output, Option<String>) {
         let hook = &self.hook;
         let mut output = Output::new(&self.id, &self.memory, hook, self.output);
-        let started = CommandProcess::start(hook, program, self.inputs, files, output.is_wanted());
-        // What the command was given is its own now, but for what it is still to read.
-        let _body = hook.pass_stdin.then_some(self.body);
+        let started = CommandProcess::start(hook, program, self.inputs, self.room, files, output.is_wanted());
         let failure = match started {
             Ok(process) => {
                 match process.follow(&mut output, hook.command_timeout, &mut self.shutdown).await {

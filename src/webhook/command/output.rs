@@ -8,7 +8,7 @@ use tracing::{Level, enabled, info, warn};
 
 use crate::webhook::{
     hooks::Hook,
-    memory::{MemoryBudget, Reservation},
+    memory::{MemoryShare, Reservation},
     request_id::RequestId,
 };
 
@@ -35,7 +35,7 @@ pub enum OutputTo {
 #[derive(Debug)]
 pub struct Output {
     id: RequestId,
-    memory: MemoryBudget,
+    memory: MemoryShare,
     /// Whole, for the answer or the log.
     kept: Option<Kept>,
     log_whole: bool,
@@ -48,7 +48,7 @@ pub struct Output {
 /// The output as far as there was room for it, and that room.
 #[derive(Debug, Default)]
 pub struct Kept {
-    pub bytes: Vec<u8>,
+    bytes: Vec<u8>,
     most: usize,
     full: bool,
     reservation: Option<Reservation>,
@@ -66,7 +66,7 @@ struct Client {
 pub struct ClientGone;
 
 impl Output {
-    pub fn new(id: &RequestId, memory: &MemoryBudget, hook: &Hook, to: OutputTo) -> Self {
+    pub fn new(id: &RequestId, memory: &MemoryShare, hook: &Hook, to: OutputTo) -> Self {
         let logged = enabled!(Level::INFO);
         let log_whole = logged && !hook.log_output_live;
         let most = match to {
@@ -166,8 +166,16 @@ impl Client {
 }
 
 impl Kept {
+    /// The bytes, which hold their room until they are gone.
+    pub fn into_bytes(self) -> Bytes {
+        match self.reservation {
+            Some(reservation) => reservation.hold(self.bytes),
+            None => self.bytes.into(),
+        }
+    }
+
     /// Takes of `bytes` what there is room for, and nothing after it.
-    fn take(&mut self, bytes: &[u8], memory: &MemoryBudget, id: &RequestId) {
+    fn take(&mut self, bytes: &[u8], memory: &MemoryShare, id: &RequestId) {
         if self.full {
             return;
         }

@@ -23,6 +23,7 @@ use super::{files::PassedFile, output::Output, process_tree::ProcessTree};
 use crate::webhook::{
     go::syscall::{self, reason},
     hooks::{Hook, Inputs},
+    memory::Reservation,
     shutdown::Shutdown,
 };
 
@@ -92,6 +93,7 @@ impl CommandProcess {
         hook: &Hook,
         program: &Path,
         inputs: Inputs,
+        room: Reservation,
         files: &[PassedFile],
         output_wanted: bool,
     ) -> Result<Self, String> {
@@ -113,8 +115,12 @@ impl CommandProcess {
         drop(command);
         let mut child = child.map_err(|error| why_not_started(&error, hook, program))?;
         if let (Some(bytes), Some(mut pipe)) = (inputs.stdin, child.stdin.take()) {
-            // A command that does not read it, or not to its end, is none the worse.
-            tokio::spawn(async move { pipe.write_all(&bytes).await });
+            // What the command was given is its own now, but for what it is still to read. If it does not read it, or
+            // not to its end, it is none the worse.
+            tokio::spawn(async move {
+                let _ = pipe.write_all(&bytes).await;
+                drop((bytes, room));
+            });
         }
         Ok(Self { child, output })
     }

@@ -156,6 +156,7 @@ impl<'o> Daemon<'o> {
             tls: self.tls.clone(),
             slots: Arc::new(ConnectionSlots::beside(options.max_concurrency)),
             header_time: options.header_timeout,
+            write_time: options.body_timeout,
         });
         info!("serving hooks on {address}/{{id}}");
         let accepting = tokio::spawn(server.run(listener, shutdown));

@@ -54,13 +54,13 @@ pub fn parse<'b>(content_type: &str, body: &'b [u8]) -> Result<Vec<Part<'b>>, Mu
     Ok(parts)
 }
 
-/// Header lines of a part, continuation lines joined.
-type Head = Vec<(String, String)>;
+/// Header lines of a part that say something to us, continuation lines joined; of others nothing is kept.
+type Head = Vec<(&'static str, String)>;
+
+const FIELDS: [&str; 3] = ["Content-Disposition", "Content-Transfer-Encoding", "Content-Type"];
 
 fn part<'b>(head: &Head, content: &'b [u8]) -> Option<Part<'b>> {
-    let field = |wanted: &str| {
-        head.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| value.trim())
-    };
+    let field = |wanted: &str| head.iter().find(|(name, _)| *name == wanted).map(|(_, value)| value.trim());
     let disposition = MediaType::parse(field("Content-Disposition")?).ok()?;
     let name = disposition.parameter("name").filter(|name| !name.is_empty())?;
     if disposition.name != "form-data" {
@@ -135,6 +135,8 @@ impl<'b> Reader<'b> {
     /// The header lines of a part; none where the body ends instead.
     fn head(&mut self) -> Result<Option<Head>, MultipartError> {
         let mut head = Head::new();
+        // Where the last line belongs: none yet, one that is not kept, one that is.
+        let mut last: Option<Option<usize>> = None;
         loop {
             if self.rest.is_empty() {
                 return Ok(None);
@@ -146,11 +148,18 @@ impl<'b> Reader<'b> {
                 return Ok(Some(head));
             }
             if line.starts_with([' ', '\t']) {
-                let (_, value) = head.last_mut().ok_or(BAD_HEADER)?;
-                value.extend([" ", line.trim()]);
+                if let Some(at) = last.ok_or(BAD_HEADER)? {
+                    head[at].1.extend([" ", line.trim()]);
+                }
             } else {
                 let (name, value) = line.split_once(':').ok_or(BAD_HEADER)?;
-                head.push((name.trim_end().to_owned(), value.trim().to_owned()));
+                let known = FIELDS.iter().find(|known| known.eq_ignore_ascii_case(name.trim_end()));
+                // Of a field that comes twice the first one counts.
+                let known = known.filter(|known| head.iter().all(|(kept, _)| kept != *known));
+                last = Some(known.map(|known| {
+                    head.push((known, value.trim().to_owned()));
+                    head.len() - 1
+                }));
             }
         }
     }

@@ -74,6 +74,11 @@ impl Delivery<'_> {
             || matches!(Format::of(self.hook, &self.request), Format::Multipart | Format::Unknown)
     }
 
+    /// The bytes that parsing takes at most, besides the request itself.
+    pub fn cost_of_parsing(&self) -> usize {
+        payload::cost(self.hook, &self.request)
+    }
+
     /// Payload and parameters, parsed at the first call.
     pub fn parsed(&self) -> &Parsed {
         self.parsed.get_or_init(|| Parsed::of(self.hook, &self.request))

@@ -40,6 +40,13 @@ impl Inputs {
         inputs
     }
 
+    /// The bytes of all of it.
+    pub fn bytes(&self) -> usize {
+        let named = self.environment.iter().chain(&self.files).map(|(_, value)| value.len());
+        let stdin = self.stdin.as_ref().map_or(0, Vec::len);
+        self.arguments.iter().map(Vec::len).chain(named).sum::<usize>() + stdin
+    }
+
     fn value(&mut self, delivery: &Delivery<'_>, argument: &Argument, place: &str) -> Option<Vec<u8>> {
         let value = delivery.value(argument).ok();
         if value.is_none() {

@@ -29,13 +29,13 @@ pub struct Answer {
 }
 
 pub enum AnswerBody {
-    Whole(Vec<u8>),
+    Whole(Bytes),
     Streamed(Box<StreamedOutput>),
 }
 
 impl Default for AnswerBody {
     fn default() -> Self {
-        Self::Whole(Vec::new())
+        Self::Whole(Bytes::new())
     }
 }
 
@@ -51,7 +51,12 @@ impl AnswerBody {
 
 impl Answer {
     pub fn new(status: impl Into<Option<StatusCode>>, body: impl Into<Vec<u8>>) -> Self {
-        Self { status: status.into(), body: AnswerBody::Whole(body.into()), headers: HeaderMap::new() }
+        Self::with_body(status, body.into().into())
+    }
+
+    /// With a body that may hold room until it is sent.
+    pub fn with_body(status: impl Into<Option<StatusCode>>, body: Bytes) -> Self {
+        Self { status: status.into(), body: AnswerBody::Whole(body), headers: HeaderMap::new() }
     }
 
     /// With these headers, in place of any of the same name.
@@ -79,7 +84,6 @@ impl Answer {
                 (Bytes::new(), Body::empty())
             }
             AnswerBody::Whole(bytes) => {
-                let bytes = Bytes::from(bytes);
                 if let Some(mut access) = access {
                     access.bytes += bytes.len() as u64;
                 }

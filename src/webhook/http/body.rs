@@ -6,7 +6,7 @@ use axum::http::{StatusCode, header, request::Parts};
 use hyper::body::{Body, Incoming};
 use tokio::time::timeout;
 
-use crate::webhook::memory::{MemoryBudget, Reservation};
+use crate::webhook::memory::{MemoryShare, Reservation};
 
 /// What a body may take.
 #[derive(Debug)]
@@ -15,8 +15,6 @@ pub struct BodyLimits {
     pub size: usize,
     /// Zero is no limit.
     pub time: Duration,
-    /// That all bodies share.
-    pub memory: MemoryBudget,
 }
 
 /// What came.
@@ -58,7 +56,12 @@ pub enum RequestBody {
 
 impl RequestBody {
     /// Reads it to its end.
-    pub async fn receive(self, head: &Parts, limits: &BodyLimits) -> Result<ReceivedBody, BodyRefused> {
+    pub async fn receive(
+        self,
+        head: &Parts,
+        limits: &BodyLimits,
+        memory: &MemoryShare,
+    ) -> Result<ReceivedBody, BodyRefused> {
         let mut body = match self {
             Self::Received(received) => return received,
             Self::OnTheWire(body) => body,
@@ -67,9 +70,11 @@ impl RequestBody {
             // Known before a byte of it is asked for: whoever waits for `100 Continue` need not send it.
             Err(BodyRefused::TooLarge)
         } else if limits.time.is_zero() {
-            collect(&mut body, limits).await
+            collect(&mut body, limits, memory).await
         } else {
-            timeout(limits.time, collect(&mut body, limits)).await.unwrap_or(Err(BodyRefused::TooSlow))
+            timeout(limits.time, collect(&mut body, limits, memory))
+                .await
+                .unwrap_or(Err(BodyRefused::TooSlow))
         };
         if received.is_err() {
             discard(body, head);
@@ -87,8 +92,12 @@ impl RequestBody {
     }
 }
 
-async fn collect(body: &mut Incoming, limits: &BodyLimits) -> Result<ReceivedBody, BodyRefused> {
-    let reservation = limits.memory.reserve(0).ok_or(BodyRefused::NoRoom)?;
+async fn collect(
+    body: &mut Incoming,
+    limits: &BodyLimits,
+    memory: &MemoryShare,
+) -> Result<ReceivedBody, BodyRefused> {
+    let reservation = memory.reserve(0).ok_or(BodyRefused::NoRoom)?;
     let mut received = ReceivedBody { bytes: Vec::new(), reservation, cut_off: None };
     while let Some(frame) = poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)).await {
         let data = match frame.map(hyper::body::Frame::into_data) {
@@ -106,7 +115,7 @@ async fn collect(body: &mut Incoming, limits: &BodyLimits) -> Result<ReceivedBod
             return Err(BodyRefused::TooLarge);
         }
         if let Some(more) = length.checked_sub(received.reservation.bytes()) {
-            received.reservation.add(limits.memory.reserve(more).ok_or(BodyRefused::NoRoom)?);
+            received.reservation.add(memory.reserve(more).ok_or(BodyRefused::NoRoom)?);
         }
         if received.bytes.is_empty() {
             received.bytes = data.into();

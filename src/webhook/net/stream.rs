@@ -18,6 +18,8 @@ use tokio::{
     time::sleep,
 };
 
+use super::head_room::HeadRoom;
+
 /// The socket of a connection.
 #[derive(Debug)]
 pub struct Socket {
@@ -91,14 +93,18 @@ impl Socket {
 
 /// The bytes of a connection.
 #[derive(Debug)]
-pub struct Stream(pub Arc<Socket>);
+pub struct Stream {
+    pub socket: Arc<Socket>,
+    pub head: Arc<HeadRoom>,
+}
 
 impl AsyncRead for Stream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         loop {
-            ready!(either!(self.0, stream => stream.poll_read_ready(cx)))?;
-            match either!(self.0, stream => stream.try_read_buf(buf)) {
-                Ok(_) => return Poll::Ready(Ok(())),
+            ready!(either!(self.socket, stream => stream.poll_read_ready(cx)))?;
+            match either!(self.socket, stream => stream.try_read_buf(buf)) {
+                Ok(read) if self.head.take(read) => return Poll::Ready(Ok(())),
+                Ok(_) => return Poll::Ready(Err(io::ErrorKind::OutOfMemory.into())),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Poll::Ready(Err(error)),
             }
@@ -113,8 +119,8 @@ impl Stream {
         mut write: impl FnMut(&Socket) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
         loop {
-            ready!(either!(self.0, stream => stream.poll_write_ready(cx)))?;
-            match write(&self.0) {
+            ready!(either!(self.socket, stream => stream.poll_write_ready(cx)))?;
+            match write(&self.socket) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 written => return Poll::Ready(written),
             }
@@ -140,7 +146,7 @@ impl AsyncWrite for Stream {
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.0.is_cut_off() {
+        if self.socket.is_cut_off() {
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
         Poll::Ready(Ok(()))
@@ -148,6 +154,6 @@ impl AsyncWrite for Stream {
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         let end = rustix::net::Shutdown::Write;
-        Poll::Ready(either!(self.0, stream => rustix::net::shutdown(stream, end)).map_err(Into::into))
+        Poll::Ready(either!(self.socket, stream => rustix::net::shutdown(stream, end)).map_err(Into::into))
     }
 }

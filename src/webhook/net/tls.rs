@@ -63,7 +63,7 @@ impl Tls {
 
     /// Shakes hands. Somebody who speaks plain HTTP is told so.
     pub async fn accept(&self, mut stream: Stream) -> std::io::Result<TlsStream<Stream>> {
-        if stream.0.first_byte().await?.is_some_and(|byte| byte != HANDSHAKE) {
+        if stream.socket.first_byte().await?.is_some_and(|byte| byte != HANDSHAKE) {
             let answer = b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n";
             stream.write_all(answer).await?;
             stream.shutdown().await?;

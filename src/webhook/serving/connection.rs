@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::service::Service;
 use crate::webhook::{
     client::Client,
-    net::{ConnectionSlot, Socket},
+    net::{ConnectionSlot, HeadRoom, Socket},
     shutdown::Shutdown,
 };
 
@@ -17,5 +17,6 @@ pub struct Connection {
     pub client: Client,
     pub slot: Arc<ConnectionSlot>,
     pub socket: Arc<Socket>,
+    pub head: Arc<HeadRoom>,
     pub shutdown: Shutdown,
 }

@@ -13,6 +13,7 @@ use crate::webhook::{
     go::textproto::canonical,
     hooks::{Delivery, Hook, Inputs, Outcome, Request, decide},
     http::{Answer, BodyRefused, ReceivedBody, RequestBody, configured},
+    memory::{MemoryShare, Reservation},
     net::ActiveRequest,
     request_id::RequestId,
 };
@@ -35,6 +36,7 @@ pub struct HookRequest<'a> {
     pub head: &'a Parts,
     pub id: &'a RequestId,
     pub client: Client,
+    pub memory: MemoryShare,
     pub active: &'a Arc<ActiveRequest>,
 }
 
@@ -76,44 +78,50 @@ impl HookRequest<'_> {
             return Err(Answer::new(StatusCode::METHOD_NOT_ALLOWED, "").into());
         }
         info!(request = %id, "{} got matched", hook.id);
-        let received = self.receive(body).await.map_err(|refused| {
-            warn!(request = %id, "{refused}");
-            let mut answer = Answer::new(refused.status(), format!("{refused}\n")).with(&service.headers);
-            answer.headers.insert(header::CONNECTION, CLOSE);
-            if refused == BodyRefused::NoRoom {
-                answer.headers.insert(header::RETRY_AFTER, RETRY_AFTER);
-            }
-            answer
-        })?;
+        let received = self.receive(body).await.map_err(|refused| self.refused(refused))?;
         if let Some(why) = &received.cut_off {
             warn!(request = %id, "error reading the request body: {why}");
         }
         Ok((served, received))
     }
 
+    fn refused(&self, why: BodyRefused) -> Answer {
+        warn!(request = %self.id, "{why}");
+        let service = &self.connection.service;
+        let mut answer = Answer::new(why.status(), format!("{why}\n")).with(&service.headers);
+        answer.headers.insert(header::CONNECTION, CLOSE);
+        if why == BodyRefused::NoRoom {
+            answer.headers.insert(header::RETRY_AFTER, RETRY_AFTER);
+        }
+        answer
+    }
+
     /// The body; from then on the connection is no longer idle.
     pub async fn receive(&self, body: RequestBody) -> Result<ReceivedBody, BodyRefused> {
-        let received = body.receive(self.head, &self.connection.service.body_limits).await;
+        let received = body.receive(self.head, &self.connection.service.body_limits, &self.memory).await;
         self.connection.slot.request_received();
         received
     }
 
     /// The command with all that it is given; or the answer, if the hook does not fire or too much runs already.
     fn job(&self, served: &ServedHook, received: ReceivedBody) -> Result<Job, Box<Answer>> {
-        let ReceivedBody { bytes, reservation, .. } = received;
+        let ReceivedBody { bytes, reservation: mut room, .. } = received;
         let inputs = if bytes.len() > LARGE {
             block_in_place(|| self.decide(&served.hook, bytes))
         } else {
             self.decide(&served.hook, bytes)
         }?;
+        if let Some(more) = inputs.bytes().checked_sub(room.bytes()) {
+            room.add(self.reserve(more)?);
+        }
         Ok(Job {
             hook: Arc::clone(&served.hook),
             id: self.id.clone(),
             inputs,
-            body: reservation,
+            room,
             slots: self.slots(served)?,
             output: OutputTo::Nobody,
-            memory: self.connection.service.memory.clone(),
+            memory: self.memory.clone(),
             shutdown: self.connection.shutdown.clone(),
         })
     }
@@ -121,6 +129,8 @@ impl HookRequest<'_> {
     /// What the command is given; or the answer, if the hook does not fire.
     fn decide(&self, hook: &Hook, body: Vec<u8>) -> Result<Inputs, Box<Answer>> {
         let delivery = Delivery::new(hook, self.request(body));
+        // More than once the same body: what it is parsed into, and what is taken out of that.
+        let _parsed = self.reserve(delivery.cost_of_parsing())?;
         let decision = decide(&delivery, SystemTime::now());
         for line in &decision.lines {
             self.id.log(line);
@@ -152,6 +162,10 @@ impl HookRequest<'_> {
             }
         };
         Err(Answer::new(status, text).into())
+    }
+
+    fn reserve(&self, bytes: usize) -> Result<Reservation, Box<Answer>> {
+        self.memory.reserve(bytes).ok_or_else(|| self.refused(BodyRefused::NoRoom).into())
     }
 
     fn request(&self, body: Vec<u8>) -> Request {

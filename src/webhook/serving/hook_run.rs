@@ -2,7 +2,10 @@
 
 use std::{panic::resume_unwind, sync::Arc};
 
-use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::{
+    body::Bytes,
+    http::{HeaderValue, Method, StatusCode, header},
+};
 use tokio::sync::mpsc;
 
 use super::connection::Connection;
@@ -34,7 +37,7 @@ pub async fn run(
         // Of an answer without a body there is nothing to stream, and the command runs as for any other request.
         (wait(job, connection).await, None)
     } else {
-        (success(&hook, &id, hook.response_message.as_str()), Some(job))
+        (success(&hook, &id, hook.response_message.clone()), Some(job))
     };
     (answer.with(&headers(&hook.response_headers)), job)
 }
@@ -47,9 +50,9 @@ async fn wait(mut job: Job, connection: &Connection) -> Answer {
     let result = tokio::spawn(job.run()).await;
     let CommandResult { output, failed } = result.unwrap_or_else(|panic| resume_unwind(panic.into_panic()));
     if !failed {
-        success(&hook, &id, output.bytes)
+        success(&hook, &id, output.into_bytes())
     } else if hook.output_in_response_on_error {
-        Answer::new(StatusCode::INTERNAL_SERVER_ERROR, output.bytes)
+        Answer::with_body(StatusCode::INTERNAL_SERVER_ERROR, output.into_bytes())
     } else {
         not_executed(connection)
     }
@@ -80,8 +83,8 @@ async fn stream(mut job: Job, connection: &Connection, active: &Arc<ActiveReques
     answer
 }
 
-fn success(hook: &Hook, id: &RequestId, body: impl Into<Vec<u8>>) -> Answer {
-    Answer::new(configured(hook, hook.success_code, id), body)
+fn success(hook: &Hook, id: &RequestId, body: impl Into<Bytes>) -> Answer {
+    Answer::with_body(configured(hook, hook.success_code, id), body.into())
 }
 
 fn not_executed(connection: &Connection) -> Answer {

@@ -3,7 +3,7 @@
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Instant};
 
 use axum::{
-    http::{Request, StatusCode, request::Parts},
+    http::{HeaderValue, Request, StatusCode, header, request::Parts},
     response::Response,
 };
 use futures_util::FutureExt;
@@ -20,8 +20,13 @@ use crate::webhook::{
 /// Answers `request`, whatever happens.
 pub async fn respond(connection: Connection, request: Request<Incoming>) -> Response {
     let (head, body) = request.into_parts();
+    let request_head = connection.head.complete();
     let response = AssertUnwindSafe(answer(&connection, &head, RequestBody::OnTheWire(body))).catch_unwind();
-    response.await.unwrap_or_else(|_| status_only(StatusCode::INTERNAL_SERVER_ERROR))
+    let mut response = response.await.unwrap_or_else(|_| status_only(StatusCode::INTERNAL_SERVER_ERROR));
+    if request_head.is_large() {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
 }
 
 async fn answer(connection: &Connection, head: &Parts, mut body: RequestBody) -> Response {
@@ -37,7 +42,8 @@ async fn answer(connection: &Connection, head: &Parts, mut body: RequestBody) ->
     let id = RequestId::new(&head.headers, service.request_id_limit);
     let active = Arc::new(ActiveRequest(Arc::clone(&connection.slot)));
     let client = service.proxies.client_behind(connection.client, &head.headers);
-    let request = HookRequest { connection, head, id: &id, client, active: &active };
+    let memory = service.memory.share(service.proxies.share(client));
+    let request = HookRequest { connection, head, id: &id, client, memory, active: &active };
     if service.debug {
         let received = request.receive(body).await;
         dump_request(&id, head, received.as_ref().map_or(&[], |received| &received.bytes));

@@ -9,13 +9,14 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     time::{sleep, timeout},
 };
+use tokio_io_timeout::TimeoutStream;
 use tokio_rustls::server::TlsStream;
 use tracing::{info, warn};
 
 use super::{connection::Connection, respond::respond, service::Service};
 use crate::webhook::{
     client::Client,
-    net::{ConnectionSlots, Listener, Stream, Tls},
+    net::{ConnectionSlots, HeadRoom, Listener, Stream, Tls},
     shutdown::Shutdown,
 };
 
@@ -32,6 +33,8 @@ pub struct Server {
     pub slots: Arc<ConnectionSlots>,
     /// For the head of a request, and for shaking hands before it; zero is no limit.
     pub header_time: Duration,
+    /// For a client to take something of an answer; zero is no limit.
+    pub write_time: Duration,
 }
 
 impl Server {
@@ -49,15 +52,18 @@ impl Server {
                     continue;
                 }
             };
+            let share = self.service.proxies.share(client);
             let slot = tokio::select! {
-                slot = self.slots.acquire() => slot,
+                slot = self.slots.acquire(share) => slot,
                 () = shutdown.stopping() => return,
             };
+            let Some(slot) = slot else { continue };
             let connection = Connection {
                 service: Arc::clone(&self.service),
                 client,
                 slot: Arc::new(slot),
                 socket: Arc::new(socket),
+                head: Arc::new(HeadRoom::new(self.service.heads.share(share))),
                 shutdown: shutdown.clone(),
             };
             tokio::spawn(Arc::clone(&self).connection(connection));
@@ -76,7 +82,7 @@ impl Server {
     }
 
     async fn connection(self: Arc<Self>, connection: Connection) {
-        let stream = Stream(Arc::clone(&connection.socket));
+        let stream = Stream { socket: Arc::clone(&connection.socket), head: Arc::clone(&connection.head) };
         let Some(tls) = &self.tls else { return self.serve(stream, connection).await };
         let mut shutdown = connection.shutdown.clone();
         let stream = tokio::select! {
@@ -107,7 +113,10 @@ impl Server {
             let connection = connection.clone();
             async move { Ok::<_, Infallible>(respond(connection, request).await) }
         });
-        let mut served = pin!(self.http().serve_connection(TokioIo::new(stream), requests));
+        let mut stream = TimeoutStream::new(stream);
+        stream.set_write_timeout((!self.write_time.is_zero()).then_some(self.write_time));
+        let stream = TokioIo::new(Box::pin(stream));
+        let mut served = pin!(self.http().serve_connection(stream, requests));
         let mut ending = shutdown.clone();
         let mut over = pin!(async {
             ending.ending().await;

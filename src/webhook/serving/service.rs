@@ -24,12 +24,17 @@ pub struct Service {
     pub proxies: TrustedProxies,
     pub body_limits: BodyLimits,
     pub memory: MemoryBudget,
+    /// Of heads that are longer than heads are: no body has to wait for them.
+    pub heads: MemoryBudget,
     pub queue: Option<CommandQueue>,
     pub debug: bool,
 }
 
-/// Bytes of bodies and outputs that are held at a time.
+/// Bytes of bodies, of what is made of them, and of outputs that are held at a time.
 const MEMORY: usize = 256 << 20;
+
+/// Bytes of long heads that are held at a time.
+const HEADS: usize = 32 << 20;
 
 impl Service {
     pub fn new(options: &Options, hooks: HookTable) -> Self {
@@ -41,7 +46,6 @@ impl Service {
             "" => Vec::new(),
             list => list.split(',').map(|method| method.replace(' ', "").to_uppercase()).collect(),
         };
-        let memory = MemoryBudget::new(MEMORY.max(options.max_body_size.saturating_mul(4)));
         Self {
             hooks,
             prefix,
@@ -51,12 +55,9 @@ impl Service {
                 .x_request_id
                 .then(|| usize::try_from(options.x_request_id_limit).unwrap_or(0)),
             proxies: options.trusted_proxies.clone(),
-            body_limits: BodyLimits {
-                size: options.max_body_size,
-                time: options.body_timeout,
-                memory: memory.clone(),
-            },
-            memory,
+            body_limits: BodyLimits { size: options.max_body_size, time: options.body_timeout },
+            memory: MemoryBudget::new(MEMORY.max(options.max_body_size.saturating_mul(4))),
+            heads: MemoryBudget::new(HEADS),
             queue: CommandQueue::new(options.max_concurrency, options.max_waiting),
             debug: options.debug,
         }

@@ -125,6 +125,8 @@ fn differs_on_purpose(case: &Case) -> bool {
     let path = line.split(|byte| *byte == b' ').nth(1).unwrap_or_default();
     // A multipart body is what it is, also where its boundary's name makes it XML.
     case.name.contains("boundary=xmlb")
+        // After a large request the connection is not kept.
+        || path == b"/hooks/long"
         // An error of HTTP itself has a length.
         || path.starts_with(b"/hooks/%") && path.len() < 11
         // Since 2.8.1 the headers of the command line go with the page at / too.

@@ -1,14 +1,20 @@
 //! What is bounded: sizes, times, commands and connections; and that others are served meanwhile.
 
-use std::{fs, io::Write, net::TcpStream, time::Duration};
+use std::{
+    fs,
+    io::Write,
+    net::{IpAddr, TcpStream, UdpSocket},
+    time::Duration,
+};
 
 use rustix::process::Signal;
 use serde_json::json;
 
 use crate::support::{
-    daemon::{Daemon, Setup, WEBHOOKD, hooks_file, shell},
+    daemon::{Daemon, SILENCE, Setup, WEBHOOKD, hooks_file, shell},
     files::executable,
-    http::{Reply, assert_closed},
+    http::{Reply, assert_closed, raw_request},
+    need::skip,
     wait::wait_until,
 };
 
@@ -244,4 +250,118 @@ fn a_request_that_waits_for_its_command_keeps_no_parsed_payload() {
     assert!(kib < 90_000, "{kib} KiB at the peak: a payload of 1.3 MB is parsed into three times that");
     daemon.signal(Signal::TERM);
     assert_eq!(daemon.wait().code(), Some(0));
+}
+
+const MIB: usize = 1 << 20;
+
+/// What the daemon holds for bodies, what is made of them, and answers.
+const MEMORY: usize = 256 * MIB;
+
+#[test]
+fn an_answer_that_nobody_takes_is_counted_until_it_is_sent_and_given_up_in_the_end() {
+    const SIZE: usize = 60 * MIB;
+    let hook = shell("large", &format!("head -c {SIZE} /dev/zero; echo >> over"), json!({}));
+    let flags = ["-body-timeout", "1s", "-ip", "127.0.0.1", "-port", "0"];
+    let daemon = Setup::new(&hooks_file(&[hook])).flags(&flags).start_quietly();
+    let unread: Vec<TcpStream> = (0..12).map(|_| daemon.ask("/hooks/large")).collect();
+    let over = || fs::read(daemon.dir().join("over")).map_or(0, |lines| lines.len());
+    wait_until("all commands to be over", || over() == 12);
+    let peak = daemon.peak_kib() as usize * 1024;
+    assert!(peak < MEMORY * 3 / 2, "{} MiB for 12 answers of 60 MiB", peak / MIB);
+    wait_until("their room to be free again", || daemon.get("/hooks/large").body.len() == SIZE);
+    drop(unread);
+}
+
+#[test]
+fn whatever_a_body_becomes_is_counted_in_every_format() {
+    let many =
+        |begin: &str, item: &str, end: &str| format!("{begin}{}{end}", item.repeat(24 * MIB / item.len()));
+    let part = "--b\r\nContent-Disposition: form-data; name=a\r\n";
+    let hook = shell("a", "true", json!({"pass-arguments-to-command": []}));
+    let of = |kind: &str, body: &str| {
+        let daemon = Setup::new(&hooks_file(&[hook.clone()])).start();
+        let post = || {
+            let mut stream = daemon.connect();
+            // Six at a time take their time on a busy machine.
+            stream.set_read_timeout(Some(10 * SILENCE)).unwrap();
+            stream
+                .write_all(&raw_request("POST", "/hooks/a", &[("Content-Type", kind)], body.as_bytes()))
+                .unwrap();
+            Reply::read(&mut stream, false).status
+        };
+        let first = post();
+        let one = daemon.peak_kib() as usize * 1024;
+        assert!(one < 8 * body.len(), "{} MiB for one body of 24 MiB as {kind}", one / MIB);
+        assert!([200, 500].contains(&first), "{first} for {kind}");
+        std::thread::scope(|scope| (0..6).for_each(|_| drop(scope.spawn(post))));
+        let all = daemon.peak_kib() as usize * 1024;
+        assert!(all < 2 * MEMORY, "{} MiB for six bodies of 24 MiB as {kind}", all / MIB);
+    };
+    of("application/json", &many("[", "1,", "1]"));
+    of("application/x-www-form-urlencoded", &many("a", "&a=", ""));
+    of("text/xml", &many("<a ", "a=\"\" ", "/>"));
+    of("text/xml", &many("<a>", "<b/>", "</a>"));
+    of("multipart/form-data; boundary=b", &many(part, "a:\r\n", "\r\n1\r\n--b--\r\n"));
+}
+
+#[test]
+fn heads_that_do_not_end_take_their_own_room_and_nobody_elses() {
+    let daemon = Setup::new(&sized()).flags(&["-header-timeout", "0"]).start();
+    let before = daemon.peak_kib();
+    let begun = format!("GET / HTTP/1.1\r\nHost: x\r\nX: {}", "x".repeat(250 << 10));
+    let unfinished: Vec<TcpStream> = (0..400)
+        .map(|_| {
+            let mut stream = daemon.connect();
+            let _ = stream.write_all(begun.as_bytes());
+            stream
+        })
+        .collect();
+    assert_eq!(daemon.request("POST", "/hooks/size", &[], b"12345").text().trim(), "5");
+    let grown = (daemon.peak_kib() - before) as usize * 1024;
+    assert!(grown < 400 * (250 << 10) * 3 / 4, "{} MiB for 400 heads of 250 KiB", grown / MIB);
+    drop(unfinished);
+    // One that is large and whole is answered, and its buffer goes with its connection.
+    let whole = format!("{begun}\r\n\r\n");
+    wait_until("room for a long head", || {
+        let mut stream = daemon.connect();
+        let sent = stream.write_all(whole.as_bytes());
+        let mut answer = [0; 12];
+        sent.is_ok()
+            && std::io::Read::read_exact(&mut stream, &mut answer).is_ok()
+            && answer.ends_with(b" 200")
+    });
+    assert_eq!(daemon.send(whole).header("Connection"), Some("close"));
+}
+
+/// An address of this machine that is not the loopback's.
+fn own_address() -> Option<IpAddr> {
+    let socket = UdpSocket::bind("0.0.0.0:0").ok()?;
+    // Sends nothing: it is only looked from where it would be sent.
+    socket.connect("192.0.2.1:9").ok()?;
+    socket
+        .local_addr()
+        .ok()
+        .map(|address| address.ip())
+        .filter(|ip| !ip.is_loopback() && !ip.is_unspecified())
+}
+
+#[test]
+fn a_flood_of_connections_from_one_address_drives_out_nobody_else() {
+    let Some(address) = own_address() else {
+        return skip("AMP_CI_REQUIRE_NETWORK", "this machine has no address but the loopback's");
+    };
+    let script = format!("#!/bin/sh\nulimit -n 256\nexec {WEBHOOKD} \"$@\"\n");
+    let setup = Setup::new(&sized()).flags(&["-ip", "0.0.0.0", "-port", "0"]);
+    executable(&setup.dir().join("few"), &script);
+    let wrapper = setup.dir().join("few");
+    let daemon = setup.program(wrapper).start_as_it_is(&["-verbose"]);
+    let port = daemon.address.rsplit(':').next().unwrap().parse().unwrap();
+    let mut push = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    push.write_all(b"POST /hooks/size HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nhalf").unwrap();
+    let flood: Vec<TcpStream> = (0..2000).filter_map(|_| TcpStream::connect((address, port)).ok()).collect();
+    // All of the flood has had its turn when one behind it has.
+    assert_eq!(daemon.get("/").text(), "OK");
+    push.write_all(b"other").unwrap();
+    assert_eq!(Reply::read(&mut push, false).text().trim(), "9");
+    drop(flood);
 }

@@ -5,7 +5,7 @@ use super::node::{Kind, Node, close};
 
 const MAX_DEPTH: usize = 10_000;
 /// A value costs a multiple of its text; the largest body that GitHub sends has a third of this.
-const MAX_NODES: usize = 5_000_000;
+pub const MAX_NODES: usize = 5_000_000;
 
 /// What is wrong.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -48,7 +48,7 @@ pub fn no_object() -> Vec<Node> {
 fn parse(text: &[u8], before: &[Node]) -> Result<Vec<Node>, JsonError> {
     u32::try_from(text.len()).map_err(|_| JsonError::TooLarge)?;
     // A push of GitHub's has a node for each 16 bytes or so.
-    let mut nodes = Vec::with_capacity(text.len() / 16 + 4);
+    let mut nodes = Vec::with_capacity((text.len() / 16 + 4).min(MAX_NODES));
     nodes.extend_from_slice(before);
     let mut parser = Parser { text, at: 0, nodes, open: Vec::new() };
     loop {

@@ -10,11 +10,15 @@ use quick_xml::{
 
 use super::{
     document::{Builder, Document},
-    node::Kind,
+    node::{Kind, Node},
 };
 
-/// An element costs a multiple of its text; more than this many are refused.
-const MAX_ELEMENTS: usize = 200_000;
+/// Elements and attributes cost a multiple of their text; more than this many, together, are refused.
+pub const MAX_NAMES: usize = 200_000;
+
+/// The bytes that one of them takes at most besides its text: here, with the two nodes that it becomes, and with what a
+/// growing list and the allocator take on top.
+pub const COST_OF_NAME: usize = 2 * (size_of::<Element>() + 2 * size_of::<Node>());
 
 /// What is wrong.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -108,6 +112,8 @@ fn illegal(c: char) -> XmlError {
 #[derive(Debug, Default)]
 struct Tree {
     elements: Vec<Element>,
+    /// Elements and attributes.
+    names: usize,
     open: Vec<usize>,
     /// Text and references, which make one run until something else comes.
     run: String,
@@ -126,11 +132,10 @@ struct Element {
 
 impl Tree {
     fn open(&mut self, start: &BytesStart<'_>) -> Result<(), XmlError> {
-        if self.elements.len() == MAX_ELEMENTS {
-            return Err(error(format!("more than {MAX_ELEMENTS} elements")));
-        }
+        self.count_name()?;
         let mut attributes = Vec::new();
         for attribute in start.attributes().with_checks(false) {
+            self.count_name()?;
             let attribute = attribute.map_err(error)?;
             if attribute.value.contains('<') {
                 return Err(error("unescaped < inside quoted string"));
@@ -150,6 +155,14 @@ impl Tree {
         }
         self.elements.push(Element { name, attributes, children: Vec::new(), lead: None, text: None });
         self.open.push(child);
+        Ok(())
+    }
+
+    fn count_name(&mut self) -> Result<(), XmlError> {
+        self.names += 1;
+        if self.names > MAX_NAMES {
+            return Err(error(format!("more than {MAX_NAMES} elements and attributes")));
+        }
         Ok(())
     }
 

@@ -144,7 +144,9 @@ fn what_costs_a_multiple_of_its_text_is_bounded() {
         "error parsing JSON payload: more than 5000000 values, 10000 levels or 4 GiB"
     );
     let xml = format!("<a>{}</a>", "<b/>".repeat(200_000));
-    assert!(line(post(xml).content_type("text/xml")).ends_with("more than 200000 elements"));
+    assert!(line(post(xml).content_type("text/xml")).ends_with("more than 200000 elements and attributes"));
+    let xml = format!("<a {}/>", "b='' ".repeat(200_000));
+    assert!(line(post(xml).content_type("text/xml")).ends_with("more than 200000 elements and attributes"));
     let parts = |count: usize| multipart(&vec![("form-data; name=a", ""); count]);
     assert_eq!(line(post(parts(1000)).content_type(MULTIPART)), "found multipart form value \"a\"");
     let broken = "error parsing multipart form: there are too many parts";
