@@ -16,6 +16,7 @@ mod daemon;
 mod go;
 pub mod hooks;
 mod http;
+mod log_allowance;
 mod memory;
 mod net;
 mod options;

@@ -6,40 +6,71 @@
 
 use std::{
     fmt::{self, Write as _},
-    io,
+    fs::File,
+    io::{self, Write as _},
+    os::fd::AsFd,
     path::Path,
+    sync::OnceLock,
+    time::Duration,
 };
 
 use jiff::Zoned;
 use serde_json::{Map, Value};
 use tracing::{
-    Event, Subscriber,
+    Event, Level, Subscriber,
     field::{Field, Visit},
 };
 use tracing_subscriber::{
     filter::{LevelFilter, Targets},
-    fmt::{FmtContext, FormatEvent, FormatFields, format::Writer, layer, writer::BoxMakeWriter},
+    fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter, format::Writer, layer},
     prelude::*,
     registry::LookupSpan,
 };
 
+use super::log_queue::LogQueue;
 use crate::{log_file::LogFile, text, webhook::options::LogFormat};
 
+static QUEUE: OnceLock<LogQueue> = OnceLock::new();
+
+/// Time for what was said last to be written.
+const LAST_LINES: Duration = Duration::from_secs(1);
+
 /// From here on what the program says goes to the end of the file `path`, or to standard error if it is empty. A
-/// log that cannot be written to later (disk full) stops nothing.
+/// log that cannot be written to later (disk full, nobody reads it) stops nothing.
 pub fn start(path: &Path, format: LogFormat, level: LevelFilter) -> io::Result<()> {
-    let writer = if path.as_os_str().is_empty() {
-        BoxMakeWriter::new(io::stderr)
-    } else {
-        BoxMakeWriter::new(LogFile::open(path)?)
+    let left_out = match format {
+        LogFormat::Text => |count| left_out(count).as_text(&Zoned::now()),
+        LogFormat::Json => |count| left_out(count).as_json(&Zoned::now(), Level::WARN),
     };
+    // With -debug whole requests are asked for, whoever sends them.
+    let queue = QUEUE.get_or_init(|| LogQueue::new(left_out, level < LevelFilter::DEBUG));
+    if path.as_os_str().is_empty() {
+        // Not through std's own lock, which would be held for as long as nobody reads.
+        let mut stderr = File::from(io::stderr().as_fd().try_clone_to_owned()?);
+        queue.start(move |line| drop(stderr.write_all(line)))?;
+    } else {
+        let file = LogFile::open(path)?;
+        queue.start(move |line| drop(file.make_writer().write_all(line)))?;
+    }
     let lines = layer()
         .event_format(format)
-        .with_writer(writer)
+        .with_writer(queue)
         .log_internal_errors(false)
         // Only this program's own words: a library's could hold anything.
         .with_filter(Targets::new().with_target(env!("CARGO_CRATE_NAME"), level));
     tracing_subscriber::registry().with(lines).try_init().map_err(io::Error::other)
+}
+
+/// Waits for the last lines, as long as somebody takes them.
+pub fn finish() {
+    if let Some(queue) = QUEUE.get() {
+        queue.finish(LAST_LINES);
+    }
+}
+
+fn left_out(count: u64) -> Line {
+    let message = format!("{count} lines are left out here: more was said than the log takes");
+    Line { message, ..Line::default() }
 }
 
 /// A line as the log has it, for what must be said though nothing is logged.

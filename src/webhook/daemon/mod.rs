@@ -2,6 +2,7 @@
 
 mod check;
 mod log;
+mod log_queue;
 mod pid_file;
 mod privileges;
 mod run;

@@ -25,7 +25,9 @@ use crate::{
 
 /// Runs the daemon, or what else the command line asks for.
 pub fn run(options: &Options) -> ExitCode {
-    match start(options) {
+    let ended = start(options);
+    log::finish();
+    match ended {
         Ok(code) => code,
         Err(error) => {
             eprint!("{}", log::line(&format!("{error:#}")));

@@ -13,6 +13,7 @@ use crate::webhook::{
     go::textproto::canonical,
     hooks::{Delivery, Hook, Inputs, Outcome, Request, decide},
     http::{Answer, BodyRefused, ReceivedBody, RequestBody, configured},
+    log_allowance,
     memory::{MemoryShare, Reservation},
     net::ActiveRequest,
     request_id::RequestId,
@@ -137,6 +138,7 @@ impl HookRequest<'_> {
         }
         let (status, text) = match decision.outcome {
             Outcome::Fires => {
+                log_allowance::known();
                 info!(request = %self.id, "{} hook triggered successfully", hook.id);
                 return Ok(Inputs::of(delivery));
             }

@@ -13,6 +13,7 @@ use tracing::{Level, enabled};
 use super::{connection::Connection, hook_request::HookRequest};
 use crate::webhook::{
     http::{AccessLine, Answer, RequestBody, destination, dump_answer, dump_request, status_only},
+    log_allowance,
     net::ActiveRequest,
     request_id::RequestId,
 };
@@ -20,6 +21,7 @@ use crate::webhook::{
 /// Answers `request`, whatever happens.
 pub async fn respond(connection: Connection, request: Request<Incoming>) -> Response {
     let (head, body) = request.into_parts();
+    log_allowance::unknown();
     let request_head = connection.head.complete();
     let response = AssertUnwindSafe(answer(&connection, &head, RequestBody::OnTheWire(body))).catch_unwind();
     let mut response = response.await.unwrap_or_else(|_| status_only(StatusCode::INTERNAL_SERVER_ERROR));

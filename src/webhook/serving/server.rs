@@ -16,6 +16,7 @@ use tracing::{info, warn};
 use super::{connection::Connection, respond::respond, service::Service};
 use crate::webhook::{
     client::Client,
+    log_allowance,
     net::{ConnectionSlots, HeadRoom, Listener, Stream, Tls},
     shutdown::Shutdown,
 };
@@ -66,7 +67,7 @@ impl Server {
                 head: Arc::new(HeadRoom::new(self.service.heads.share(share))),
                 shutdown: shutdown.clone(),
             };
-            tokio::spawn(Arc::clone(&self).connection(connection));
+            tokio::spawn(log_allowance::of_strangers(Arc::clone(&self).connection(connection)));
         }
     }
 

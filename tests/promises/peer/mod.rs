@@ -154,7 +154,8 @@ fn exchange(daemon: &Daemon, case: &Case) -> Vec<String> {
         let over = count("] finished handling ") + count("] error in exec: ");
         let hints = log.lines().filter(|line| NAME_WITH_BLANK.is_match(line)).count();
         let hinted = count("] use 'pass-arguments-to-command' ") >= hints;
-        (log.ends_with('\n') && count(" | ") > 0 && over >= fired && hinted).then_some(log)
+        let answered = log.lines().any(|line| ACCESS_LINE.is_match(line));
+        (log.ends_with('\n') && answered && over >= fired && hinted).then_some(log)
     };
     let marks = ["Location: ", "400 Bad Request", "404 page not found"];
     let unlogged = lines.iter().any(|line| marks.iter().any(|mark| line.starts_with(mark)))
@@ -187,6 +188,9 @@ fn read_answer(stream: &mut impl Read, head_only: bool) -> Vec<String> {
 }
 
 /// Of a program that is not found and whose name looks like a command line, a hint is said next.
+static ACCESS_LINE: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"^\[webhook\] \S+ \S+ \[[^\]]*\] \d{3} \| ").unwrap());
+
 static NAME_WITH_BLANK: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r#"\] error in exec: "[^"]* [^"]*":"#).unwrap());
 

@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::support::{
-    daemon::{Daemon, Setup, hooks_file, shell},
+    daemon::{Daemon, Setup, WEBHOOKD, hooks_file, shell},
+    files::executable,
     wait::until,
 };
 
@@ -216,4 +217,34 @@ fn json_lines_hold_the_same() {
     assert_eq!(output["level"], "info");
     assert_eq!(output["request"], of("got matched")["request"]);
     assert!(output["time"].as_str().unwrap().parse::<jiff::Timestamp>().is_ok());
+}
+
+#[test]
+fn a_log_that_nobody_takes_holds_up_neither_requests_nor_the_end() {
+    let hooks = hooks_file(&[shell("a", "echo a", json!({}))]);
+    let flags = ["-verbose", "-grace-period", "1ms", "-ip", "127.0.0.1", "-port", "0"];
+    let setup = Setup::new(&hooks).flags(&flags);
+    let wrapper = setup.dir().join("wrapper");
+    // A pipe that has no other reader than its own writer.
+    executable(&wrapper, &format!("#!/bin/sh\nmkfifo stuck\nexec {WEBHOOKD} \"$@\" 2<>stuck\n"));
+    let mut daemon = setup.program(wrapper).start_quietly();
+    for _ in 0..500 {
+        assert_eq!(daemon.get("/hooks/a").text(), "a\n");
+    }
+    daemon.signal(rustix::process::Signal::TERM);
+    assert_eq!(daemon.wait().code(), Some(0));
+}
+
+#[test]
+fn strangers_fill_no_log_and_what_a_hook_fires_for_is_in_it_all_the_same() {
+    let daemon = Daemon::start(&hooks_file(&[shell("a", "echo output", json!({}))]));
+    let path = format!("/hooks/{}", "x".repeat(50_000));
+    for _ in 0..200 {
+        assert_eq!(daemon.get(&path).status, 404);
+    }
+    assert_eq!(daemon.get("/hooks/a").text(), "output\n");
+    daemon.wait_for_line("finished handling a");
+    daemon.wait_for_line("a hook triggered successfully");
+    daemon.wait_for_line("lines are left out here");
+    assert!(daemon.log_length() < 5 << 20, "{} bytes", daemon.log_length());
 }

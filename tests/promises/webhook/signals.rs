@@ -193,6 +193,7 @@ fn a_log_file_that_was_moved_away_is_made_anew() {
     let daemon =
         setup.flags(&["-logfile", "hooks.log", "-ip", "127.0.0.1", "-port", "0"]).start_logging_to(&log);
     assert_eq!(daemon.get("/hooks/a").text(), "a\n");
+    daemon.wait_for_line(" | GET /hooks/a");
     let old = log.with_extension("old");
     fs::rename(&log, &old).unwrap();
     assert_eq!(daemon.get("/hooks/a").text(), "a\n");
