@@ -1,6 +1,11 @@
 //! `webhookd`: waits for HTTP requests and runs the commands that a hooks file names for them.
 
-use std::{env, ffi::OsString, process::ExitCode};
+use std::{
+    env,
+    ffi::OsString,
+    io::{self, Write},
+    process::ExitCode,
+};
 
 use amp_ci::webhook::{self, NoOptions, Options};
 
@@ -9,7 +14,8 @@ fn main() -> ExitCode {
     match Options::read(&words) {
         Ok(options) => webhook::run(&options),
         Err(NoOptions::Help(text)) => {
-            eprintln!("{text}");
+            // Who has seen enough of it closes the pipe.
+            let _ = writeln!(io::stdout(), "{text}");
             ExitCode::SUCCESS
         }
         Err(NoOptions::Usage(text)) => {

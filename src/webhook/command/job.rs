@@ -10,7 +10,7 @@ use tracing::{Level, enabled, error, info};
 
 use super::{
     files::{self, PassedFile},
-    lookup,
+    lookup::{self, NotFound},
     output::{Kept, Output, OutputTo},
     process::CommandProcess,
     queue::{Permit, Slot},
@@ -43,17 +43,29 @@ pub struct Job {
 pub struct CommandResult {
     pub output: Kept,
     pub failed: bool,
+    /// Why it did not even start, if it did not.
+    pub not_started: Option<String>,
+}
+
+impl CommandResult {
+    fn not_started(why: String) -> Self {
+        Self { failed: true, not_started: Some(why), ..Self::default() }
+    }
 }
 
 impl Job {
     /// Runs it to its end.
     pub async fn run(mut self) -> CommandResult {
-        let not_started = CommandResult { failed: true, ..CommandResult::default() };
-        let Some(program) = self.program() else { return not_started };
+        let program = match self.program() {
+            Ok(program) => program,
+            Err(why) => return CommandResult::not_started(why.to_string()),
+        };
         for line in &self.inputs.lines {
             self.id.log(line);
         }
-        let Some(permits) = self.permits().await else { return not_started };
+        let Some(permits) = self.permits().await else {
+            return CommandResult::not_started("the daemon stops".to_owned());
+        };
         let files = mem::take(&mut self.inputs.files);
         let files = files::write(files, &self.hook.working_directory, &self.id);
         self.log_start(&program, &files);
@@ -62,10 +74,10 @@ impl Job {
         let (id, hook) = (self.id.clone(), Arc::clone(&self.hook));
         let (output, failure) = self.execute(&program, &files).await;
         drop(permits);
-        report(&id, &hook, output, failure.as_deref(), files)
+        report(&id, &hook, output, failure, files)
     }
 
-    fn program(&self) -> Option<PathBuf> {
+    fn program(&self) -> Result<PathBuf, NotFound> {
         let (id, command) = (&self.id, &self.hook.execute_command);
         let found = lookup::find(command, &self.hook.working_directory);
         if let Err(not_found) = &found {
@@ -74,7 +86,7 @@ impl Job {
                 info!(request = %id, "use 'pass-arguments-to-command' to specify args for '{word}'");
             }
         }
-        found.ok()
+        found
     }
 
     /// Waits for its turn in each queue; none if the daemon stops meanwhile.
@@ -116,35 +128,44 @@ impl Job {
     }
 
     /// Starts the command and follows it; says why it failed, if it did.
-    async fn execute(mut self, program: &Path, files: &[PassedFile]) -> (Output, Option<String>) {
+    async fn execute(mut self, program: &Path, files: &[PassedFile]) -> (Output, Option<Failure>) {
         let hook = &self.hook;
         let mut output = Output::new(&self.id, &self.memory, hook, self.output);
         let started = CommandProcess::start(hook, program, self.inputs, self.room, files, output.is_wanted());
         let failure = match started {
             Ok(process) => {
                 match process.follow(&mut output, hook.command_timeout, &mut self.shutdown).await {
-                    Ok(end) => end.failure(),
-                    Err(error) => Some(format!("wait: {}", reason(&error))),
+                    Ok(end) => end.failure().map(Failure::Ended),
+                    Err(error) => Some(Failure::Ended(format!("wait: {}", reason(&error)))),
                 }
             }
-            Err(why) => Some(why),
+            Err(why) => Some(Failure::NotStarted(why)),
         };
         (output, failure)
     }
+}
+
+/// What went wrong with a command.
+enum Failure {
+    NotStarted(String),
+    Ended(String),
 }
 
 fn report(
     id: &RequestId,
     hook: &Hook,
     output: Output,
-    failure: Option<&str>,
+    failure: Option<Failure>,
     files: Vec<PassedFile>,
 ) -> CommandResult {
     let output = output.finish();
-    if let Some(failure) = failure {
-        error!(request = %id, "error occurred: {failure}");
+    if let Some(Failure::NotStarted(why) | Failure::Ended(why)) = &failure {
+        error!(request = %id, "error occurred: {why}");
     }
     files::remove(files, id);
     info!(request = %id, "finished handling {}", hook.id);
-    CommandResult { output, failed: failure.is_some() }
+    match failure {
+        Some(Failure::NotStarted(why)) => CommandResult::not_started(why),
+        failure => CommandResult { output, failed: failure.is_some(), not_started: None },
+    }
 }

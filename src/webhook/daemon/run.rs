@@ -8,7 +8,7 @@ use tracing::{error, info};
 use tracing_subscriber::filter::LevelFilter;
 
 use super::{
-    check, log,
+    check, init, log,
     pid_file::PidFile,
     privileges,
     signals::{Signal, Signals},
@@ -47,6 +47,9 @@ fn start(options: &Options) -> anyhow::Result<ExitCode> {
     }
     if options.check {
         return Ok(check::run(options));
+    }
+    if init::is_needed() {
+        return init::run();
     }
     if (options.setuid == 0) != (options.setgid == 0) {
         println!("error: setuid and setgid options must be used together");
@@ -133,7 +136,7 @@ impl<'o> Daemon<'o> {
             std::panic::set_hook(Box::new(|panic| error!("panic: {panic}")));
         }
         let tls = options.secure.then(|| Tls::load(options)).transpose()?.map(Arc::new);
-        let watcher = options.hotreload.then(|| Watcher::new(&options.hooks)).transpose()?;
+        let watcher = options.hotreload.then(|| Watcher::new(&options.hooks));
         let (hooks, faults) = HookTable::load(&options.hooks, options.template)?;
         let may_be_empty = is_verbose(options) || options.nopanic;
         if hooks.is_empty() && !may_be_empty {

@@ -12,6 +12,14 @@ use super::{
 };
 use crate::webhook::go::{strconv::quote, url};
 
+/// Where forges say which delivery this is, of what, and of which repository.
+const IDS: [&str; 3] = ["X-Github-Delivery", "X-Gitlab-Event-Uuid", "X-Request-Uuid"];
+const EVENTS: [&str; 3] = ["X-Github-Event", "X-Gitlab-Event", "X-Event-Key"];
+const REPOSITORIES: [&str; 3] = ["repository.full_name", "project.path_with_namespace", "repository.slug"];
+
+/// Bytes of each of these in the log.
+const LONGEST_LABEL: usize = 200;
+
 /// A request at the hook that it is for.
 #[derive(Debug)]
 pub struct Delivery<'h> {
@@ -72,6 +80,26 @@ impl Delivery<'_> {
         !self.hook.parse_as_json.is_empty()
             || self.request.body.is_empty()
             || matches!(Format::of(self.hook, &self.request), Format::Multipart | Format::Unknown)
+    }
+
+    /// What its sender calls it, for the log: `delivery 72d3162e (push of org/repository)`. The repository is there if
+    /// the body has been looked at, that is, not if a signature is wrong. Nothing, if it has no id.
+    pub fn label(&self) -> Option<String> {
+        let header = |names: &[&str]| {
+            let value = names.iter().find_map(|name| self.request.header(name))?;
+            Some(String::from_utf8_lossy(&value[..value.len().min(LONGEST_LABEL)]).into_owned())
+        };
+        let repository = self.parsed_so_far().and_then(|parsed| {
+            let payload = parsed.payload.view(&self.request.body);
+            let found = REPOSITORIES.iter().find_map(|path| payload.get(path).ok())?.shown();
+            Some(String::from_utf8_lossy(&found[..found.len().min(LONGEST_LABEL)]).into_owned())
+        });
+        let id = header(&IDS)?;
+        let event = header(&EVENTS).unwrap_or_else(|| "no event".to_owned());
+        Some(match repository {
+            Some(repository) => format!("delivery {id} ({event} of {repository})"),
+            None => format!("delivery {id} ({event})"),
+        })
     }
 
     /// The bytes that parsing takes at most, besides the request itself.

@@ -136,6 +136,17 @@ impl HookRequest<'_> {
         for line in &decision.lines {
             self.id.log(line);
         }
+        if let Some(label) = delivery.label() {
+            let outcome = match decision.outcome {
+                Outcome::Fires => "is taken",
+                Outcome::Mismatch { unsigned: false } => "is nothing that it is for",
+                Outcome::Mismatch { unsigned: true } | Outcome::RuleError { unsigned: true } => {
+                    "is refused: no signature is right"
+                }
+                Outcome::RuleError { .. } | Outcome::Disabled | Outcome::BadMultipart => "cannot be judged",
+            };
+            info!(request = %self.id, "{}: {label} {outcome}", hook.id);
+        }
         let (status, text) = match decision.outcome {
             Outcome::Fires => {
                 log_allowance::known();

@@ -48,13 +48,16 @@ async fn wait(mut job: Job, connection: &Connection) -> Answer {
     job.output = OutputTo::Answer;
     // A task of its own: the command goes on when the client goes away.
     let result = tokio::spawn(job.run()).await;
-    let CommandResult { output, failed } = result.unwrap_or_else(|panic| resume_unwind(panic.into_panic()));
+    let CommandResult { output, failed, not_started } =
+        result.unwrap_or_else(|panic| resume_unwind(panic.into_panic()));
     if !failed {
         success(&hook, &id, output.into_bytes())
-    } else if hook.output_in_response_on_error {
-        Answer::with_body(StatusCode::INTERNAL_SERVER_ERROR, output.into_bytes())
-    } else {
+    } else if !hook.output_in_response_on_error {
         not_executed(connection)
+    } else if let Some(why) = not_started {
+        Answer::new(StatusCode::INTERNAL_SERVER_ERROR, format!("The command could not be started: {why}\n"))
+    } else {
+        Answer::with_body(StatusCode::INTERNAL_SERVER_ERROR, output.into_bytes())
     }
 }
 

@@ -3,7 +3,9 @@
 
 use std::{
     collections::BTreeSet,
-    fs, io,
+    fs,
+    future::pending,
+    io,
     os::{
         fd::{AsFd, OwnedFd},
         unix::fs::MetadataExt,
@@ -12,7 +14,10 @@ use std::{
     time::Duration,
 };
 
-use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
+use rustix::{
+    fs::inotify::{self, CreateFlags, WatchFlags},
+    io::Errno,
+};
 use tokio::{io::AsyncReadExt, net::unix::pipe, time::timeout};
 use tracing::{info, warn};
 
@@ -31,7 +36,8 @@ const MOST_LINKS: usize = 40;
 #[derive(Debug)]
 pub struct Watcher {
     files: Vec<(PathBuf, Option<Fingerprint>)>,
-    kernel: OwnedFd,
+    /// Who tells of changes, or why nobody does.
+    kernel: Result<OwnedFd, String>,
 }
 
 /// What tells two states of a file apart; not its permissions.
@@ -57,12 +63,15 @@ impl Fingerprint {
 
 impl Watcher {
     /// Looks at `paths` before they are loaded, so that no later change is missed.
-    pub fn new(paths: &[PathBuf]) -> io::Result<Self> {
+    pub fn new(paths: &[PathBuf]) -> Self {
         let files = paths.iter().filter(|path| !path.as_os_str().is_empty());
-        Ok(Self {
+        let kernel = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC);
+        Self {
             files: files.map(|path| (path.clone(), Fingerprint::of(path))).collect(),
-            kernel: inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)?,
-        })
+            kernel: kernel.map_err(|error| {
+                format!("cannot watch files by inotify (is the sysctl fs.inotify.max_user_instances too low?): {error}")
+            }),
+        }
     }
 
     /// Keeps `hooks` as the files are, until a file that goes away leaves none of them and `may_be_empty` is
@@ -73,11 +82,17 @@ impl Watcher {
             info!("setting up file watcher for {}", path.display());
         }
         // The kernel's news are read as a pipe is.
-        let mut kernel = pipe::Receiver::from_owned_fd_unchecked(kernel)?;
+        let mut kernel = match kernel {
+            Ok(kernel) => Ok(pipe::Receiver::from_owned_fd_unchecked(kernel)?),
+            Err(why) => Err(why),
+        };
         let mut said = false;
         loop {
             // Armed before looking: a change after the look wakes us again.
-            let unwatched = files.iter().find_map(|(path, _)| arm(&kernel, path).err());
+            let unwatched = match &kernel {
+                Ok(kernel) => files.iter().find_map(|(path, _)| arm(kernel, path).err()),
+                Err(why) => Some(why.clone()),
+            };
             if let (Some(error), false) = (&unwatched, said) {
                 warn!("{error}; looking every second instead");
                 said = true;
@@ -127,8 +142,12 @@ fn arm(kernel: &impl AsFd, path: &Path) -> Result<(), String> {
     // A file that is not there is no failure: its directory tells when it comes.
     let _ = inotify::add_watch(kernel, path, file);
     for dir in directories(path) {
-        inotify::add_watch(kernel, &dir, directory)
-            .map_err(|error| format!("cannot watch {}: {error}", dir.display()))?;
+        inotify::add_watch(kernel, &dir, directory).map_err(|error| match error {
+            Errno::NOSPC => {
+                format!("cannot watch {}: the sysctl fs.inotify.max_user_watches is too low", dir.display())
+            }
+            error => format!("cannot watch {}: {error}", dir.display()),
+        })?;
     }
     Ok(())
 }
@@ -160,7 +179,8 @@ fn directories(path: &Path) -> BTreeSet<PathBuf> {
 }
 
 /// Waits until something happened, and takes it. What it was does not matter: the files are looked at.
-async fn changed(kernel: &mut pipe::Receiver) -> io::Result<()> {
+async fn changed(kernel: &mut Result<pipe::Receiver, String>) -> io::Result<()> {
+    let Ok(kernel) = kernel else { return pending().await };
     let mut events = [0; 4096];
     kernel.read(&mut events).await.map(drop)
 }

@@ -5,6 +5,7 @@ use std::{
     env, fs,
     io::{Write, stderr},
     os::unix::fs::MetadataExt,
+    process::Command,
     thread,
 };
 
@@ -26,4 +27,11 @@ pub fn skip(variable: &str, why: &str) {
 pub fn root() -> bool {
     let is_root = fs::metadata("/proc/self").unwrap().uid() == 0;
     or_skip("AMP_CI_REQUIRE_MOUNT", (!is_root).then_some("not root: nothing can be given to somebody else"))
+}
+
+/// May whoever runs the tests have name spaces of its own, as unshare(1) makes them?
+pub fn may_unshare(flags: &[&str]) -> bool {
+    let tried = Command::new("unshare").args(flags).arg("true").output();
+    let works = tried.is_ok_and(|output| output.status.success());
+    or_skip("AMP_CI_REQUIRE_BWRAP", (!works).then_some("there are no user name spaces here"))
 }

@@ -65,7 +65,13 @@ fn each_step_has_its_status_and_its_body() {
         ("GET", "silent", &none, 500, FAILED),
         ("GET", "telling", &none, 500, "out\n"),
         ("GET", "killed", &none, 500, "x\n"),
-        ("GET", "sync-missing", &none, 500, ""),
+        (
+            "GET",
+            "sync-missing",
+            &none,
+            500,
+            "The command could not be started: \"/no/such\": stat /no/such: no such file or directory\n",
+        ),
         ("GET", "put", &none, 405, ""),
         ("put", "put", &none, 405, ""),
         ("PUT", "put", &none, 200, "put\n"),
@@ -276,4 +282,25 @@ fn a_disabled_hook_answers_500_and_is_said_at_load() {
     let reply = daemon.request("GET", "/hooks/open", &[("X-Sig", signature)], b"");
     assert_eq!((reply.status, reply.text().as_str()), (500, "Error occurred while evaluating hook rules."));
     daemon.wait_for_line("warning: ");
+}
+
+#[test]
+fn a_command_that_could_not_be_started_is_said_where_output_would_be() {
+    let shown = |more: serde_json::Value| {
+        let mut hook = shell("a", "", json!({"include-command-output-in-response-on-error": true}));
+        hook.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let reply = Daemon::start(&hooks_file(&[hook])).get("/hooks/a");
+        assert_eq!(reply.status, 500);
+        reply.text()
+    };
+    let text = shown(json!({"execute-command": "no-such-program"}));
+    assert_eq!(
+        text,
+        "The command could not be started: \"no-such-program\": executable file not found in $PATH\n"
+    );
+    let text = shown(json!({"command-working-directory": "/no/such"}));
+    assert_eq!(text, "The command could not be started: chdir /no/such: no such file or directory\n");
+    let text = shown(json!({"pass-arguments-to-command": [
+        {"source": "string", "name": "-c"}, {"source": "string", "name": "exit 3"}]}));
+    assert_eq!(text, "", "it was started, and said nothing");
 }

@@ -15,12 +15,12 @@ fn text(bytes: &[u8]) -> String {
 }
 
 #[test]
-fn help_goes_to_standard_error_and_groups_every_flag() {
+fn help_is_output_and_groups_every_flag() {
     for flag in ["-h", "-help", "--help", "--h"] {
         let output = Setup::new("[]").flags(&[flag]).run();
         assert_eq!(output.status.code(), Some(0), "{flag}");
-        assert_eq!(text(&output.stdout), "");
-        let help = text(&output.stderr);
+        assert_eq!(text(&output.stderr), "");
+        let help = text(&output.stdout);
         for heading in
             ["Hooks:", "Where it listens:", "What it answers:", "Log:", "TLS:", "Limits:", "Process:"]
         {

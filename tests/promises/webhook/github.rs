@@ -194,3 +194,17 @@ fn values_that_look_like_options_or_code_are_values() {
     assert_eq!(reply.status, 200, "{}", reply.text());
     assert_eq!(intake.queued()[0]["committer_name"], "--help $(id)");
 }
+
+#[test]
+fn the_log_says_of_each_delivery_what_it_was_and_what_came_of_it() {
+    let intake = Intake::new();
+    let push = fixture("push.json");
+    intake.deliver("push", &push);
+    intake.deliver("ping", &fixture("ping_repository.json"));
+    intake.deliver_as(ContentType::Json, "push", &push, "a guess");
+    let delivery = "amp_main: delivery 72d3162e-cc78-11e3-81ab-4c9367dc0958";
+    let repository = "AudiovisualMetadataPlatform/amp_mgms";
+    intake.daemon.wait_for_line(&format!("{delivery} (push of {repository}) is taken"));
+    intake.daemon.wait_for_line(&format!("{delivery} (ping of {repository}) is nothing that it is for"));
+    intake.daemon.wait_for_line(&format!("{delivery} (push) is refused: no signature is right"));
+}

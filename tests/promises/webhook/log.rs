@@ -226,7 +226,7 @@ fn a_log_that_nobody_takes_holds_up_neither_requests_nor_the_end() {
     let setup = Setup::new(&hooks).flags(&flags);
     let wrapper = setup.dir().join("wrapper");
     // A pipe that has no other reader than its own writer.
-    executable(&wrapper, &format!("#!/bin/sh\nmkfifo stuck\nexec {WEBHOOKD} \"$@\" 2<>stuck\n"));
+    executable(&wrapper, format!("#!/bin/sh\nmkfifo stuck\nexec {WEBHOOKD} \"$@\" 2<>stuck\n"));
     let mut daemon = setup.program(wrapper).start_quietly();
     for _ in 0..500 {
         assert_eq!(daemon.get("/hooks/a").text(), "a\n");

@@ -6,7 +6,9 @@ use rustix::process::Signal;
 use serde_json::json;
 
 use crate::support::{
-    daemon::{Daemon, Setup, hooks_file},
+    daemon::{Daemon, Setup, WEBHOOKD, hooks_file},
+    files::executable,
+    need::may_unshare,
     wait::{until, wait_until},
 };
 
@@ -208,4 +210,22 @@ fn requests_are_served_through_a_storm_of_reloads() {
         assert!(text == "first" || text.starts_with("version "), "{text}");
     }
     wait_for_answer(&daemon, "version 49");
+}
+
+#[test]
+fn where_the_system_gives_no_inotify_files_are_looked_at() {
+    let setup = watching();
+    let wrapper = setup.dir().join("wrapper");
+    let script = format!("echo 0 > /proc/sys/user/max_inotify_instances && exec {WEBHOOKD} \"$@\"");
+    executable(
+        &wrapper,
+        format!("#!/bin/sh\nexec unshare --user --map-root-user sh -c '{script}' sh \"$@\"\n"),
+    );
+    if !may_unshare(&["--user", "--map-root-user"]) {
+        return;
+    }
+    let daemon = setup.program(wrapper).start();
+    daemon.wait_for_line("fs.inotify.max_user_instances too low?");
+    fs::write(hooks(&daemon), saying("changed")).unwrap();
+    wait_for_answer(&daemon, "changed");
 }

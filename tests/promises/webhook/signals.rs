@@ -9,9 +9,10 @@ use rustix::{
 use serde_json::json;
 
 use crate::support::{
-    daemon::{Daemon, Setup, hooks_file, shell},
-    files::{pid_in, temp_dir},
+    daemon::{Daemon, Setup, WEBHOOKD, hooks_file, shell},
+    files::{executable, pid_in, temp_dir},
     http::{Reply, assert_closed},
+    need::may_unshare,
     process::lives,
     wait::{until, wait_until},
 };
@@ -203,4 +204,32 @@ fn a_log_file_that_was_moved_away_is_made_anew() {
     let old = fs::read_to_string(old).unwrap();
     assert_eq!(old.matches("finished handling a").count(), 1);
     assert!(old.contains("serving hooks on"));
+}
+
+#[test]
+fn as_process_1_it_leaves_nobody_in_the_process_table() {
+    let unshare = ["--user", "--map-root-user", "--pid", "--fork", "--kill-child", "--mount-proc"];
+    if !may_unshare(&unshare) {
+        return;
+    }
+    // The first leaves a process behind, which ends when it is told to.
+    let setup = Setup::new(&hooks_file(&[
+        shell(
+            "leave",
+            "(while ! test -e go; do sleep 0.01; done; echo > gone) > /dev/null 2>&1 &",
+            json!({}),
+        ),
+        shell("zombies", "cat /proc/[0-9]*/status | grep -c '^State:.Z' || true", json!({})),
+        shell("ids", "cat /proc/1/comm; kill -TERM 1", json!({})),
+    ]));
+    let wrapper = setup.dir().join("wrapper");
+    let words = unshare.join(" ");
+    executable(&wrapper, format!("#!/bin/sh\nexec unshare {words} {WEBHOOKD} \"$@\"\n"));
+    let mut daemon = setup.program(wrapper).start();
+    assert_eq!(daemon.get("/hooks/leave").status, 200);
+    fs::write(daemon.dir().join("go"), "").unwrap();
+    wait_until("its end", || daemon.dir().join("gone").exists());
+    wait_until("nobody to be left", || daemon.get("/hooks/zombies").text() == "0\n");
+    assert_eq!(daemon.get("/hooks/ids").text(), "webhookd\n");
+    assert_eq!(daemon.wait().code(), Some(0));
 }
