@@ -11,9 +11,11 @@
 //! * [`queue`]: what both sides of the directory `queue/` agree on: the request, the entry, the order.
 //! * [`home`]: where everything is.
 //! * [`host`]: the names of this host and of our account.
+//! * [`detached`]: starting programs as if nobody had started us.
 //! * [`directory`]: what lies in a directory that need not be there.
 //! * [`durable`]: writing a file that survives a power cut.
 //! * [`error_chain`]: errors that keep their causes.
+//! * [`git`]: what git is told of us.
 //! * [`log_file`]: a log that may be rotated.
 //! * [`proc_table`]: the kernel's table of processes.
 //! * [`program`]: finding a program.
@@ -23,10 +25,12 @@
 //! * [`size`], [`timeout`]: bytes and times, as people write them.
 
 mod builder;
+mod detached;
 mod directory;
 mod durable;
 mod error_chain;
 pub mod forge;
+pub mod git;
 pub mod home;
 mod host;
 mod log_file;

@@ -193,6 +193,7 @@ impl<'a> Attempt<'a> {
             record: self.record.dir(),
             limit: settings.timeout,
             nonce: Nonce::random(),
+            secret: Nonce::random(),
         };
         let words = job.hand_over(build_sh, supervisor)?;
         // The job may outlive this host: after a crash it has to be known that there may be one.
@@ -206,11 +207,15 @@ impl<'a> Attempt<'a> {
         words: Vec<std::ffi::OsString>,
         is_launched: bool,
     ) -> io::Result<Running<'a>> {
+        // As whom to fetch, build.sh does not say: it is kept.
+        let credentials = self.builder.settings.git_base.credentials();
+        let credentials = credentials.iter().map(|(name, value)| (*name, value.as_str()));
+        let variables: Vec<_> = self.variables().into_iter().chain(credentials).collect();
         let spec = ProcessSpec {
             words,
             errors_apart: is_launched,
             dir: &on_record.workspace,
-            variables: &self.variables(),
+            variables: &variables,
             mark: &self.builder.mark(&self.entry.id),
         };
         let running = run::start(&self.builder.supervisor, &spec)?;
@@ -296,7 +301,7 @@ impl<'a> Attempt<'a> {
     }
 
     fn variables(&self) -> [(&'static str, &'a str); 8] {
-        compose::variables(&self.entry.id, &self.entry.request, &self.builder.settings.git_base)
+        compose::variables(&self.entry.id, &self.entry.request, self.builder.settings.git_base.url())
     }
 }
 

@@ -78,8 +78,10 @@ fn look(builder: &Builder, process: &Mutex<Option<Child>>) -> io::Result<()> {
     // By this name also after an upgrade has replaced the file.
     let mut command = Command::new("/proc/self/exe");
     command
-        .args(["catch-up", "--scheduled", "--git-base", &builder.settings.git_base, "--home"])
+        .args(["catch-up", "--scheduled", "--home"])
         .arg(builder.home.dir())
+        // Everybody can read a command line, and it may hold a password.
+        .env("AMP_CI_GIT_BASE", builder.settings.git_base.as_given())
         .stdin(Stdio::null())
         .stdout(Stdio::null());
     *lock(process) = Some(builder.supervisor.spawn(&mut command)?);

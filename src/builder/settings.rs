@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     forge::api::Api,
+    git::GitBase,
     home::Home,
     host,
     queue::fields::is_address,
@@ -72,7 +73,7 @@ pub struct SettingFlags {
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// For the shipped chunks.
-    pub git_base: String,
+    pub git_base: GitBase,
     /// Where mail goes.
     pub mail: MailUrl,
     /// Sender.
@@ -177,10 +178,10 @@ impl Settings {
         let mail = mail_url()?;
         let launcher = setting("AMP_CI_LAUNCHER", flags.launcher, "", parse_command_line)?;
         let cancel = setting("AMP_CI_LAUNCHER_CANCEL", flags.launcher_cancel, "", parse_command_line)?;
-        let git_base = setting("AMP_CI_GIT_BASE", flags.git_base, GIT_BASE, parse_git_base)?;
+        let git_base = setting("AMP_CI_GIT_BASE", flags.git_base, GIT_BASE, GitBase::parse)?;
         let forge = setting("AMP_CI_FORGE_API", flags.forge_api, "", |text| {
             let given = Some(text).filter(|text| !text.is_empty());
-            Api::new(given, &git_base).map_err(|error| error.to_string())
+            Api::new(given, git_base.url()).map_err(|error| error.to_string())
         })?;
         Ok(Self {
             mail,
@@ -266,13 +267,6 @@ fn setting<T>(
     };
     let given = given.filter(|text| !text.is_empty());
     parse(given.as_deref().unwrap_or(default)).map_err(|problem| SettingError { name, problem })
-}
-
-fn parse_git_base(text: &str) -> Result<String, String> {
-    if text.starts_with('-') || text.chars().any(char::is_control) {
-        return Err(format!("'{}' is no URL or path to clone from", crate::text::printable(text)));
-    }
-    Ok(text.trim_end_matches('/').to_string())
 }
 
 /// Empty is none.

@@ -19,6 +19,7 @@ use super::ls_remote;
 use crate::{
     directory, durable,
     error_chain::in_full,
+    git::GitBase,
     home::Home,
     host,
     queue::{
@@ -103,7 +104,7 @@ pub fn is_due(home: &Home) -> bool {
 }
 
 /// Looks, and queues what was missed; none if another one is at it.
-pub fn run(home: &Home, git_base: &str, how: How, pauses: &Pauses) -> io::Result<Option<CaughtUp>> {
+pub fn run(home: &Home, git_base: &GitBase, how: How, pauses: &Pauses) -> io::Result<Option<CaughtUp>> {
     // Two would queue the same.
     let only_one = lock_file::open(&home.queue().join(".catch-up"))?;
     if !lock_file::try_lock(&only_one)? {
@@ -147,14 +148,14 @@ fn queue(home: &Home, head: &Head) -> io::Result<EntryId> {
 }
 
 /// One look at all repositories that have kept records.
-fn look(home: &Home, git_base: &str, patience: Duration) -> io::Result<Look> {
+fn look(home: &Home, git_base: &GitBase, patience: Duration) -> io::Result<Look> {
     let branches = Known::read(home)?.branches;
     let mut heads = Vec::new();
     let mut failed = BTreeMap::new();
     let mut repositories: Vec<_> = branches.keys().collect();
     repositories.sort_unstable_by_key(|repository| repository.as_str());
     for repository in repositories {
-        match ls_remote::heads(&format!("{git_base}/{repository}"), patience) {
+        match ls_remote::heads(git_base, repository, patience) {
             Ok(found) => heads.extend(
                 found
                     .into_iter()

@@ -1,64 +1,50 @@
 //! The heads of a repository, as its server has them: `git ls-remote`, which nobody has to answer a question for.
 
 use std::{
+    env,
     io::{self, Read},
-    process::{Command, Stdio},
+    process::Stdio,
     thread,
     time::Duration,
 };
 
 use crate::{
+    detached,
     error_chain::at,
-    queue::fields::{CommitId, GitRef},
+    git::{self, GitBase},
+    queue::fields::{CommitId, GitRef, Repository},
 };
 
 /// Some hundred thousand heads.
 const LONGEST_ANSWER: u64 = 64 << 20;
 
-/// What tells git of some repository of its own: `git rev-parse --local-env-vars`. Somebody may have started us from
-/// a hook.
-const LOCAL: &[&str] = &[
-    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
-    "GIT_CONFIG",
-    "GIT_CONFIG_PARAMETERS",
-    "GIT_CONFIG_COUNT",
-    "GIT_OBJECT_DIRECTORY",
-    "GIT_DIR",
-    "GIT_WORK_TREE",
-    "GIT_IMPLICIT_WORK_TREE",
-    "GIT_GRAFT_FILE",
-    "GIT_INDEX_FILE",
-    "GIT_NO_REPLACE_OBJECTS",
-    "GIT_REPLACE_REF_BASE",
-    "GIT_PREFIX",
-    "GIT_SHALLOW_FILE",
-    "GIT_COMMON_DIR",
-    "GIT_INTERNAL_SUPER_PREFIX",
-    "GIT_NAMESPACE",
-];
-
-/// All heads at `url`; an error if that takes longer than `patience`. What is no ref or no commit as we know them is
+/// All heads of a repository below `base`; an error if that takes longer than `patience`. What is no ref or no commit as we know them is
 /// left out.
-pub fn heads(url: &str, patience: Duration) -> io::Result<Vec<(GitRef, CommitId)>> {
-    let mut command = Command::new("timeout");
+pub fn heads(
+    base: &GitBase,
+    repository: &Repository,
+    patience: Duration,
+) -> io::Result<Vec<(GitRef, CommitId)>> {
+    let mut command = detached::command("timeout");
     command
         // Its process group, and so what git has started, ends with it.
         .args(["--kill-after=5", &patience.as_secs_f64().to_string()])
-        .args(["git", "ls-remote", "--heads", "--", url])
+        .args(["git", "ls-remote", "--heads", "--", &format!("{}/{repository}", base.url())])
         .current_dir("/")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .env("GIT_TERMINAL_PROMPT", "0");
-    for name in LOCAL {
+    for (name, _) in env::vars_os().filter(|(name, _)| git::is_local(name)) {
         command.env_remove(name);
     }
+    command.envs(base.credentials());
     for (name, value) in [
         ("GIT_ASKPASS", "true"),
         ("GIT_ALLOW_PROTOCOL", "https:ssh:file"),
         ("GIT_SSH_COMMAND", "ssh -o BatchMode=yes"),
     ] {
-        if std::env::var_os(name).is_none() {
+        if env::var_os(name).is_none() {
             command.env(name, value);
         }
     }

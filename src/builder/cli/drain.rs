@@ -13,7 +13,7 @@ use anyhow::Context;
 use clap::Args;
 use lettre::Address;
 use signal_hook::{
-    consts::{SIGHUP, SIGINT, SIGTERM},
+    consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ},
     iterator::Signals,
 };
 
@@ -72,6 +72,8 @@ pub fn run(home: Home, arguments: DrainArguments) -> Result<u8, Failure> {
 }
 
 fn drain_once(home: Home, settings: Settings, threads: usize, debug: bool) -> anyhow::Result<u8> {
+    // Past a limit of file sizes (`ulimit -f`) a write fails, as on a full disk, instead of ending us.
+    signal_hook::flag::register(SIGXFSZ, Arc::default())?;
     refuse_beside_the_original(&home.queue())?;
     let Some(lock) = DrainLock::lock(&home.queue()).context("the queue cannot be used")? else {
         return Ok(0);

@@ -41,6 +41,7 @@ pub struct Job<'a> {
     pub record: &'a Path,
     pub limit: Timeout,
     pub nonce: Nonce,
+    pub secret: Nonce,
 }
 
 impl Job<'_> {
@@ -55,6 +56,8 @@ impl Job<'_> {
         let run_sh = run_sh::text(&self.nonce, self.workspace, self.limit);
         durable::write(&run_sh_path, run_sh.as_bytes(), 0o640)?;
         durable::write(&self.workspace.join(run_sh::SCRIPT), build_sh, 0o640)?;
+        let secret = format!("{}\n", self.secret);
+        durable::write(&self.workspace.join(run_sh::SECRET), secret.as_bytes(), 0o600)?;
         // If `build` is killed, so is what it launched: setpriv(1) asks the kernel to see to that.
         let guard = ["setpriv", "--pdeathsig", "TERM"].map(String::from);
         let (name, dir) = (self.id.waiting(), self.workspace.to_string_lossy());
@@ -72,7 +75,7 @@ impl Job<'_> {
     ) -> io::Result<ScriptEnd> {
         let words_path = self.record.join("launcher.log");
         let mut words = OutputLog::create(&words_path, WORDS_LIMIT)?;
-        let mut reader = VerdictReader::new(&self.nonce);
+        let mut reader = VerdictReader::new(&self.nonce, &self.secret);
         let comes_after_stop = Cell::new(false);
         // None of ours before the verdict: a job may wait for its turn, and run.sh keeps the limit.
         let deadline = Cell::new(None);
@@ -121,6 +124,10 @@ impl Job<'_> {
                 "{} cannot see {}: AMP_CI_WORK_DIR has to be on a file system that every node sees",
                 printable(&node),
                 self.workspace.display()
+            )),
+            (Some(VerdictLine::Again(node)), _) => no_verdict(format!(
+                "{} was to run it a second time, and no engine may do that by itself",
+                printable(&node)
             )),
             (None, ProcessEnd::Stopped) => ScriptEnd::Stopped,
             (None, ProcessEnd::Exited(status) | ProcessEnd::TimedOut(status)) => {

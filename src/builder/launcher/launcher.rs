@@ -4,12 +4,13 @@
 use std::{
     io::{self, Read, Seek},
     path::Path,
-    process::{Command, Stdio},
+    process::Stdio,
 };
 
 use super::command_line::CommandLine;
 use crate::{
     builder::process::{environment, supervisor::Supervisor},
+    detached,
     error_chain::at,
 };
 
@@ -32,7 +33,7 @@ impl Launcher {
         let failed = |what: &str| io::Error::other(format!("`{}` {what}", cancel.program()));
         // A file, because whoever leaves something in the background would keep a pipe open.
         let mut said = tempfile::tempfile()?;
-        let mut command = Command::new("timeout");
+        let mut command = detached::command("timeout");
         command
             .args(["--kill-after=5", CANCEL_LIMIT])
             .args(cancel.words(name, &dir.to_string_lossy()))

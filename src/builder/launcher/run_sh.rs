@@ -8,6 +8,9 @@ use crate::timeout::Timeout;
 /// The copy of build.sh in the workspace, which is all that a node needs to see.
 pub const SCRIPT: &str = ".amp_ci-build.sh";
 
+/// The file beside it with the word that makes a verdict; gone before build.sh starts.
+pub const SECRET: &str = ".amp_ci-secret";
+
 /// The text of run.sh. It does not depend on any file but the workspace's: the launcher gets it as an argument.
 pub fn text(nonce: &Nonce, workspace: &Path, limit: Timeout) -> String {
     let dir = shlex::try_quote(&workspace.to_string_lossy()).map(Cow::into_owned).unwrap_or_default();
@@ -24,6 +27,7 @@ pub fn text(nonce: &Nonce, workspace: &Path, limit: Timeout) -> String {
          exec 2>&1 </dev/null\n\
          say() {{ printf '\\n%s %s %s\\n' {nonce} \"$1\" \"$2\"; }}\n\
          cd {dir} && [ -r {SCRIPT} ] || {{ say unseen \"$(uname -n)\"; exit 125; }}\n\
+         read -r secret <{SECRET} && rm {SECRET} || {{ say again \"$(uname -n)\"; exit 125; }}\n\
          # What bash remarks when build.sh is killed is no output of build.sh.\n\
          exec 2>/dev/null\n\
          SECONDS=0\n\
@@ -31,8 +35,8 @@ pub fn text(nonce: &Nonce, workspace: &Path, limit: Timeout) -> String {
          rc=$?\n\
          # Whoever ended it from outside may be about to end this script too: then there is no verdict.\n\
          case $rc in 129 | 130 | 137 | 143) sleep 1 ;; esac\n\
-         case $rc in 124 | 137) if [ $SECONDS -ge {seconds} ]; then say late $rc; exit $rc; fi ;; esac\n\
-         say exit $rc\n\
+         case $rc in 124 | 137) if [ $SECONDS -ge {seconds} ]; then say late \"$rc $secret\"; exit $rc; fi ;; esac\n\
+         say exit \"$rc $secret\"\n\
          exit $rc\n\
          }}\n\
          run\n",
@@ -46,13 +50,13 @@ mod tests {
     use super::*;
     use crate::builder::launcher::verdict_line::{VerdictLine, VerdictReader};
 
-    fn heard(output: &[u8], nonce: &Nonce) -> (Vec<u8>, Option<VerdictLine>) {
+    fn heard(output: &[u8], nonce: &Nonce, secret: &Nonce) -> (Vec<u8>, Option<VerdictLine>) {
         let mut passed = Vec::new();
         let mut pass_on = |bytes: &[u8]| {
             passed.extend_from_slice(bytes);
             Ok(())
         };
-        let mut reader = VerdictReader::new(nonce);
+        let mut reader = VerdictReader::new(nonce, secret);
         reader.read(output, &mut pass_on).unwrap();
         let line = reader.finish(&mut pass_on).unwrap();
         (passed, line)
@@ -63,10 +67,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let said = |build: &str, limit: Option<u64>, at: &Path| {
             fs_err::write(dir.path().join(SCRIPT), build).unwrap();
-            let nonce = Nonce::random();
+            let (nonce, secret) = (Nonce::random(), Nonce::random());
+            fs_err::write(dir.path().join(SECRET), format!("{secret}\n")).unwrap();
             let text = super::text(&nonce, at, Timeout(limit.map(Duration::from_secs)));
             let output = Command::new("/bin/bash").args(["-c", &text]).output().unwrap();
-            heard(&output.stdout, &nonce)
+            heard(&output.stdout, &nonce, &secret)
         };
         let said_here = |build: &str| said(build, Some(60), dir.path());
         assert_eq!(
@@ -81,7 +86,10 @@ mod tests {
         assert_eq!(said("exit 3", None, dir.path()).1, Some(VerdictLine::Exited(3)));
         assert!(matches!(said("exit 0", None, &dir.path().join("away")).1, Some(VerdictLine::Unseen(_))));
         // The directory is there, what belongs into it is not: another file system of the same name.
-        let empty = tempfile::tempdir().unwrap();
-        assert!(matches!(said("exit 0", None, empty.path()).1, Some(VerdictLine::Unseen(_))));
+        let other = tempfile::tempdir().unwrap();
+        assert!(matches!(said("exit 0", None, other.path()).1, Some(VerdictLine::Unseen(_))));
+        // An engine that thinks it has to begin anew.
+        fs_err::write(other.path().join(SCRIPT), "exit 0").unwrap();
+        assert!(matches!(said("exit 0", None, other.path()).1, Some(VerdictLine::Again(_))));
     }
 }

@@ -2,6 +2,9 @@
 //!
 //! A small run.sh runs build.sh where the engine put it, and prints a last line with a nonce of this try and
 //! what came out. Without that line there is no verdict, whatever the engine's own exit code is.
+//!
+//! The nonce keeps output apart from verdicts, and can be read by whoever can list processes. So what makes a verdict of such a
+//! line is a second one, which run.sh finds in the workspace and takes away before build.sh starts.
 
 use std::{collections::hash_map::RandomState, fmt, hash::BuildHasher, io};
 
@@ -21,6 +24,8 @@ pub enum VerdictLine {
     TimedOut(i32),
     /// The node of this name cannot see the workspace.
     Unseen(String),
+    /// The engine had it run a second time, on the node of this name.
+    Again(String),
 }
 
 impl Nonce {
@@ -41,15 +46,21 @@ impl fmt::Display for Nonce {
 #[derive(Debug)]
 pub struct VerdictReader {
     start: Vec<u8>,
+    secret: Nonce,
     /// What may be the start of a verdict.
     held: Vec<u8>,
     line: Option<VerdictLine>,
 }
 
 impl VerdictReader {
-    /// Takes lines with this nonce for verdicts.
-    pub fn new(nonce: &Nonce) -> Self {
-        Self { start: format!("\n{nonce} ").into_bytes(), held: Vec::new(), line: None }
+    /// Takes lines with this nonce, and with this secret, for verdicts.
+    pub fn new(nonce: &Nonce, secret: &Nonce) -> Self {
+        Self {
+            start: format!("\n{nonce} ").into_bytes(),
+            secret: secret.clone(),
+            held: Vec::new(),
+            line: None,
+        }
     }
 
     /// Has there been a verdict?
@@ -69,7 +80,7 @@ impl VerdictReader {
             self.held.drain(..at);
             let Some(rest) = self.held.strip_prefix(&self.start[..]) else { return Ok(()) };
             match rest.iter().position(|byte| *byte == b'\n') {
-                Some(end) => match parse(&rest[..end]) {
+                Some(end) => match self.parse(&rest[..end]) {
                     Some(line) => {
                         self.line = Some(line);
                         self.held.clear();
@@ -90,6 +101,20 @@ impl VerdictReader {
     ) -> io::Result<Option<VerdictLine>> {
         pass_on(&std::mem::take(&mut self.held))?;
         Ok(self.line)
+    }
+
+    fn parse(&self, text: &[u8]) -> Option<VerdictLine> {
+        // A launcher may have given it a terminal, which ends lines in CR LF.
+        let (how, what) = std::str::from_utf8(text).ok()?.trim_end_matches('\r').split_once(' ')?;
+        let secretly = || what.strip_suffix(self.secret.0.as_str())?.strip_suffix(' ');
+        match how {
+            "exit" => Some(VerdictLine::Exited(signed(secretly()?.parse().ok()?))),
+            // `timeout` sends SIGTERM, and SIGKILL if that was not enough.
+            "late" => Some(VerdictLine::TimedOut(if secretly()? == "137" { -9 } else { -15 })),
+            "unseen" => Some(VerdictLine::Unseen(what.to_string())),
+            "again" => Some(VerdictLine::Again(what.to_string())),
+            _ => None,
+        }
     }
 
     /// What looked like a verdict is none.
@@ -114,17 +139,6 @@ fn position(held: &[u8], start: &[u8]) -> usize {
     held.len()
 }
 
-fn parse(text: &[u8]) -> Option<VerdictLine> {
-    let (how, what) = std::str::from_utf8(text).ok()?.split_once(' ')?;
-    match how {
-        "exit" => Some(VerdictLine::Exited(signed(what.parse().ok()?))),
-        // `timeout` sends SIGTERM, and SIGKILL if that was not enough.
-        "late" => Some(VerdictLine::TimedOut(if what == "137" { -9 } else { -15 })),
-        "unseen" => Some(VerdictLine::Unseen(what.to_string())),
-        _ => None,
-    }
-}
-
 /// A shell shows signal n as 128 + n; Python, and our records, as -n.
 fn signed(code: u8) -> i32 {
     match code {
@@ -137,9 +151,9 @@ fn signed(code: u8) -> i32 {
 mod tests {
     use super::*;
 
-    fn heard(pieces: &[&[u8]], nonce: &Nonce) -> (Vec<u8>, Option<VerdictLine>) {
+    fn heard(pieces: &[&[u8]], nonce: &Nonce, secret: &Nonce) -> (Vec<u8>, Option<VerdictLine>) {
         let mut out = Vec::new();
-        let mut reader = VerdictReader::new(nonce);
+        let mut reader = VerdictReader::new(nonce, secret);
         for piece in pieces {
             reader
                 .read(piece, |bytes| {
@@ -159,20 +173,36 @@ mod tests {
 
     #[test]
     fn the_verdict_is_taken_out_however_the_output_is_cut() {
-        let nonce = Nonce::random();
-        let whole = format!("a\n\n\0b without newline\n{nonce} exit 7\nlate words").into_bytes();
+        let (nonce, secret) = (Nonce::random(), Nonce::random());
+        let whole = format!("a\n\n\0b without newline\n{nonce} exit 7 {secret}\nlate words").into_bytes();
         for cut in 0..whole.len() {
-            let (out, line) = heard(&[&whole[..cut], &whole[cut..]], &nonce);
+            let (out, line) = heard(&[&whole[..cut], &whole[cut..]], &nonce, &secret);
             assert_eq!(line, Some(VerdictLine::Exited(7)), "cut at {cut}");
             assert_eq!(out, b"a\n\n\0b without newline");
         }
         let bytes: Vec<&[u8]> = whole.chunks(1).collect();
-        assert_eq!(heard(&bytes, &nonce).1, Some(VerdictLine::Exited(7)));
+        assert_eq!(heard(&bytes, &nonce, &secret).1, Some(VerdictLine::Exited(7)));
     }
 
     #[test]
-    fn without_the_nonce_nothing_is_a_verdict_and_every_byte_is_kept() {
-        let nonce = Nonce::random();
+    fn a_verdict_through_terminals_is_understood() {
+        let (nonce, secret) = (Nonce::random(), Nonce::random());
+        for (said, line) in [
+            (format!("exit 7 {secret}"), VerdictLine::Exited(7)),
+            (format!("late 137 {secret}"), VerdictLine::TimedOut(-9)),
+            ("unseen n1".to_string(), VerdictLine::Unseen("n1".to_string())),
+            ("again n1".to_string(), VerdictLine::Again("n1".to_string())),
+        ] {
+            for end in ["\r\n", "\r\r\n"] {
+                let text = format!("x\r\n{nonce} {said}{end}");
+                assert_eq!(heard(&[text.as_bytes()], &nonce, &secret), (b"x\r".to_vec(), Some(line.clone())));
+            }
+        }
+    }
+
+    #[test]
+    fn without_nonce_and_secret_nothing_is_a_verdict_and_every_byte_is_kept() {
+        let (nonce, secret) = (Nonce::random(), Nonce::random());
         for text in [
             "",
             "\n",
@@ -180,8 +210,16 @@ mod tests {
             "x\namp_ci-0 exit 0\n",
             &format!("\n{nonce} exit"),
             &format!("\n{nonce} exit x\n\n"),
+            &format!("\n{nonce} exit 0\n"),
+            &format!("\n{nonce} exit 0 {nonce}\n"),
+            &format!("\n{nonce} exit {secret}\n"),
+            &format!("\n{secret} exit 0 {secret}\n"),
         ] {
-            assert_eq!(heard(&[text.as_bytes()], &nonce), (text.as_bytes().to_vec(), None), "{text:?}");
+            assert_eq!(
+                heard(&[text.as_bytes()], &nonce, &secret),
+                (text.as_bytes().to_vec(), None),
+                "{text:?}"
+            );
         }
     }
 }

@@ -4,12 +4,9 @@ use std::{
     cell::Cell,
     ffi::OsString,
     io,
-    os::{
-        fd::{AsFd, BorrowedFd, OwnedFd},
-        unix::process::CommandExt,
-    },
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::Path,
-    process::{Child, Command, ExitStatus, Stdio},
+    process::{Child, ExitStatus, Stdio},
     thread,
     time::{Duration, Instant},
 };
@@ -18,11 +15,11 @@ use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     io::Errno,
     pipe::{PipeFlags, fcntl_setpipe_size, pipe_with},
-    process::{Pid, PidfdFlags, Signal, pidfd_open},
+    process::{Pid, PidfdFlags, Signal, kill_process, kill_process_group, pidfd_open},
 };
 
 use super::{environment, mark::MARK, supervisor::Supervisor, tree::Tree};
-use crate::error_chain::at;
+use crate::{detached, error_chain::at};
 
 /// Takes output as it comes.
 pub type Keep<'a> = dyn FnMut(Stream, &[u8]) -> io::Result<()> + 'a;
@@ -77,7 +74,7 @@ pub enum ProcessEnd {
     Stopped,
 }
 
-/// Starts the program: a process group of its own, nothing on stdin, its output in a pipe.
+/// Starts the program: a process group of its own, no terminal, nothing on stdin, its output in a pipe.
 pub fn start<'a>(supervisor: &'a Supervisor, spec: &ProcessSpec) -> io::Result<Running<'a>> {
     let (output, to_output) = pipe()?;
     let mut pipes = vec![(Stream::Output, output)];
@@ -89,7 +86,7 @@ pub fn start<'a>(supervisor: &'a Supervisor, spec: &ProcessSpec) -> io::Result<R
         to_output.try_clone()?
     };
     let (name, arguments) = spec.words.split_first().expect("a program has a name");
-    let mut command = Command::new(name);
+    let mut command = detached::command(name);
     command
         .args(arguments)
         .current_dir(spec.dir)
@@ -98,7 +95,6 @@ pub fn start<'a>(supervisor: &'a Supervisor, spec: &ProcessSpec) -> io::Result<R
         .envs(spec.variables.iter().copied())
         .env(MARK, spec.mark)
         .env("GIT_TERMINAL_PROMPT", "0")
-        .process_group(0)
         .stdin(Stdio::null())
         .stdout(to_output)
         .stderr(to_errors);
@@ -246,8 +242,11 @@ impl Running<'_> {
     fn end_all(&mut self) -> io::Result<ExitStatus> {
         let supervisor = self.supervisor;
         // While its leader is not waited for, the group's number cannot be anybody else's.
-        if let Some(group) = Pid::from_raw(self.child.id().cast_signed()) {
-            let _ = rustix::process::kill_process_group(group, Signal::KILL);
+        if let Some(group) = Pid::from_raw(self.child.id().cast_signed())
+            && kill_process_group(group, Signal::KILL).is_err()
+        {
+            // Not yet the leader of one: setsid(1) has only just been started.
+            let _ = kill_process(group, Signal::KILL);
         }
         let status = self.child.wait();
         supervisor.forget(&self.child);

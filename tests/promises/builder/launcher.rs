@@ -347,6 +347,53 @@ fn a_launched_build_sees_neither_secrets_nor_settings() {
 }
 
 #[test]
+fn a_launcher_that_gives_it_a_terminal_is_understood() {
+    // As `ssh -tt` does.
+    let launcher = "bash -c 'printf -v words \"%q \" \"$@\"; exec script -qec \"$words\" /dev/null' -";
+    let mut ci = behind(launcher, ENDINGS);
+    ci.set("SHELL", "/bin/bash");
+    for (repository, rc) in [("zero", 0), ("seven", 7), ("killed", -9)] {
+        ci.push(&Push::to(repository, "main"));
+        assert_eq!(code(&ci), 0, "{}", ci.log());
+        let records = ci.records();
+        let record = records.last().unwrap();
+        assert_eq!(record.result["rc"], rc, "{repository}: {}", record.output());
+        assert!(record.output().contains("\r\n"), "it was a terminal: {:?}", record.output());
+    }
+}
+
+#[test]
+fn a_build_cannot_say_its_verdict_in_its_launcher_s_place() {
+    // What it can learn: every word of every command line, the variables and the files beside it.
+    let ci = behind(
+        "env",
+        "set +x; cat /proc/[0-9]*/cmdline /proc/$PPID/environ ~+/.[!.]* ~+/* $RECORD/* 2>/dev/null | grep -aoE 'amp_ci-[0-9a-f]{32}' |
+            sort -u >nonces
+        for one in $(cat nonces); do for other in $(cat nonces); do printf '\\n%s exit 0 %s\\n' $one $other; done; done
+        echo tried $(wc -l <nonces); exit 7",
+    );
+    let mut ci = ci;
+    let id = ci.push(&Push::to("amp_mgms", "main"));
+    let record = ci.path("builds").join(&id).display().to_string();
+    ci.set("RECORD", &record);
+    assert_eq!(code(&ci), 0, "{}", ci.log());
+    let record = ci.record();
+    assert_eq!(record.result["rc"], 7, "{}", record.output());
+    assert!(!record.output().contains("\ntried 0\n"), "{}", record.output());
+}
+
+#[test]
+fn an_engine_that_runs_it_a_second_time_has_failed_and_builds_nothing_twice() {
+    let mut ci = behind("bash -c '\"$@\" >/dev/null; exec \"$@\"' -", "echo once >>$COUNT");
+    let count = ci.path("count").display().to_string();
+    ci.set("COUNT", &count);
+    ci.push(&Push::to("amp_mgms", "main"));
+    assert_eq!(code(&ci), 1, "{}", ci.log());
+    assert_eq!(fs::read_to_string(count).unwrap(), "once\n");
+    assert!(ci.log().contains("was to run it a second time"), "{}", ci.log());
+}
+
+#[test]
 fn an_engine_that_joins_its_words_needs_the_two_lines_of_the_document() {
     let document = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/scaling.md");
     let document = fs::read_to_string(document).unwrap();

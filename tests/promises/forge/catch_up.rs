@@ -4,6 +4,7 @@ use std::{fmt::Write, fs, net::TcpListener, path::Path, process::Command, time::
 
 use amp_ci::{
     forge::catch_up::{self, CaughtUp, How, Pauses},
+    git::GitBase,
     home::Home,
     queue::Origin,
 };
@@ -77,8 +78,9 @@ impl Site {
 
     fn look(&self, how: How) -> CaughtUp {
         let home = Home::find(Some(&self.dir.path().join("home"))).unwrap();
+        let base = GitBase::parse(&self.git_base).unwrap();
         // A child that another test has just forked holds for a moment whatever is open here, this lock too.
-        until("nobody else is at it", || catch_up::run(&home, &self.git_base, how, &self.pauses).unwrap())
+        until("nobody else is at it", || catch_up::run(&home, &base, how, &self.pauses).unwrap())
     }
 
     /// Ref and commit of what waits in the queue.

@@ -6,6 +6,7 @@ pub mod daemon;
 pub mod faulty_mail_server;
 pub mod files;
 pub mod forge;
+pub mod git_server;
 pub mod github;
 pub mod http;
 pub mod installation;
