@@ -53,5 +53,5 @@ pub use status::web::command_line as statusd;
 /// What the fuzz targets reach into.
 #[cfg(fuzzing)]
 pub mod fuzzing {
-    pub use crate::builder::{outbox::smtp::read_reply, script::placeholder};
+    pub use crate::builder::{outbox::smtp::read_reply, process::mask::Mask, script::placeholder};
 }

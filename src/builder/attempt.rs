@@ -20,7 +20,7 @@ use super::{
     fault::Fault,
     launcher::{launched::Job, verdict_line::Nonce},
     process::{
-        output_log::OutputLog,
+        mask::MaskedLog,
         run::{self, ProcessEnd, ProcessSpec, Running},
         workspace::Workspace,
     },
@@ -78,7 +78,7 @@ enum Prepared {
 
 struct Script {
     text: Vec<u8>,
-    output: OutputLog,
+    output: MaskedLog,
     workspace: Workspace,
 }
 
@@ -113,8 +113,8 @@ impl<'a> Attempt<'a> {
         };
         tracing::debug!("build.sh of {id}:\n{}", String::from_utf8_lossy(&text));
         durable::write(&self.record.script(), &text, 0o640).map_err(Fault::at(RECORD))?;
-        let output =
-            OutputLog::create(&self.record.output(), settings.log_limit).map_err(Fault::at(RECORD))?;
+        let output = MaskedLog::create(&self.record.output(), settings.log_limit, &self.builder.mask())
+            .map_err(Fault::at(RECORD))?;
         let workspace = self.builder.work_dir()?.create(id.as_str());
         let workspace = workspace.map_err(Fault::at("no workspace can be made"))?;
         Ok(Prepared::Script(Script { text, output, workspace }))
@@ -166,7 +166,7 @@ impl<'a> Attempt<'a> {
     }
 
     /// On this host: bash runs build.sh, and how it ended is how the build ended.
-    fn run_here(&self, on_record: &RunningAttempt, output: &mut OutputLog) -> io::Result<ScriptEnd> {
+    fn run_here(&self, on_record: &RunningAttempt, output: &mut MaskedLog) -> io::Result<ScriptEnd> {
         let limit = self.builder.settings.timeout;
         let deadline = Cell::new(limit.0.map(|limit| Instant::now() + limit));
         let words = vec!["/bin/bash".into(), self.record.script().into()];
@@ -183,7 +183,7 @@ impl<'a> Attempt<'a> {
         &self,
         on_record: &RunningAttempt,
         build_sh: &[u8],
-        output: &mut OutputLog,
+        output: &mut MaskedLog,
     ) -> io::Result<ScriptEnd> {
         let Builder { settings, supervisor, home, .. } = self.builder;
         let job = Job {
@@ -194,6 +194,7 @@ impl<'a> Attempt<'a> {
             limit: settings.timeout,
             nonce: Nonce::random(),
             secret: Nonce::random(),
+            mask: self.builder.mask(),
         };
         let words = job.hand_over(build_sh, supervisor)?;
         // The job may outlive this host: after a crash it has to be known that there may be one.

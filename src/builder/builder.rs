@@ -6,7 +6,8 @@ use super::{
     fault::Fault,
     mail::letters::Letterhead,
     outbox::outbox::Outbox,
-    process::{supervisor::Supervisor, workspace::WorkDir},
+    process::{mask::Mask, supervisor::Supervisor, workspace::WorkDir},
+    secrets,
     settings::Settings,
 };
 use crate::{
@@ -58,6 +59,11 @@ impl Builder {
     /// What the processes of a build are recognised by: this home, this entry.
     pub fn mark(&self, id: &EntryId) -> String {
         format!("{}-{id}", self.home.tag())
+    }
+
+    /// What no output may show.
+    pub fn mask(&self) -> Mask {
+        secrets::mask(&self.home, &self.settings.mask, &self.settings.git_base)
     }
 
     pub fn record(&self, id: &EntryId) -> Record {

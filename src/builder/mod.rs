@@ -26,6 +26,7 @@ pub mod recovery;
 pub mod scheduler;
 pub mod script;
 pub mod script_end;
+pub mod secrets;
 pub mod settings;
 pub mod shipped;
 pub mod watch;

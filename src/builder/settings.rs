@@ -10,6 +10,7 @@ use super::{
     mail::letters::Letterhead,
     outbox::mail_url::MailUrl,
     process::workspace::WorkDir,
+    secrets::SecretNames,
 };
 use crate::{
     forge::api::Api,
@@ -49,6 +50,9 @@ pub struct SettingFlags {
     /// Space that has to be free for a build to start [AMP_CI_MIN_FREE, default 100M]
     #[arg(long, value_name = "SIZE")]
     min_free: Option<String>,
+    /// Patterns of names of variables whose values are recorded as *** [AMP_CI_MASK, default *_TOKEN *_PASSWORD *_SECRET]
+    #[arg(long, value_name = "PATTERNS")]
+    mask: Option<String>,
     /// Command line in front of every build, with {name} and {dir} for the entry and the build's directory
     /// [AMP_CI_LAUNCHER]
     #[arg(long, value_name = "COMMAND")]
@@ -90,6 +94,8 @@ pub struct Settings {
     pub log_limit: u64,
     /// Bytes that have to be free, for home and workspaces, before a build starts.
     pub min_free: u64,
+    /// Variables whose values no output shows.
+    pub mask: SecretNames,
     /// What stands in front of a build.
     pub launcher: Option<Launcher>,
     /// Where builds are reported, given a token.
@@ -196,6 +202,7 @@ impl Settings {
             keep: setting("AMP_CI_KEEP", flags.keep, "500", parse_count)?,
             log_limit: setting("AMP_CI_LOG_LIMIT", flags.log_limit, "16M", parse_size)?,
             min_free: setting("AMP_CI_MIN_FREE", flags.min_free, "100M", parse_size)?,
+            mask: setting("AMP_CI_MASK", flags.mask, "*_TOKEN *_PASSWORD *_SECRET", SecretNames::parse)?,
             launcher: match (launcher, cancel) {
                 (Some(start), cancel) => Some(Launcher { start, cancel }),
                 (None, None) => None,

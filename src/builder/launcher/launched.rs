@@ -10,7 +10,7 @@ use super::{
 use crate::{
     builder::{
         process::{
-            output_log::OutputLog,
+            mask::{Mask, MaskedLog},
             run::{GRACE, ProcessEnd, Running, Stream},
             supervisor::Supervisor,
         },
@@ -42,6 +42,8 @@ pub struct Job<'a> {
     pub limit: Timeout,
     pub nonce: Nonce,
     pub secret: Nonce,
+    /// For launcher.log; the output is masked already.
+    pub mask: Mask,
 }
 
 impl Job<'_> {
@@ -70,11 +72,11 @@ impl Job<'_> {
     pub fn follow(
         &self,
         running: Running,
-        output: &mut OutputLog,
+        output: &mut MaskedLog,
         supervisor: &Supervisor,
     ) -> io::Result<ScriptEnd> {
         let words_path = self.record.join("launcher.log");
-        let mut words = OutputLog::create(&words_path, WORDS_LIMIT)?;
+        let mut words = MaskedLog::create(&words_path, WORDS_LIMIT, &self.mask)?;
         let mut reader = VerdictReader::new(&self.nonce, &self.secret);
         let comes_after_stop = Cell::new(false);
         // None of ours before the verdict: a job may wait for its turn, and run.sh keeps the limit.

@@ -4,6 +4,7 @@
 
 pub mod environment;
 pub mod mark;
+pub mod mask;
 pub mod output_log;
 pub mod run;
 pub mod supervisor;

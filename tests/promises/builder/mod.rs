@@ -11,6 +11,7 @@ mod isolation;
 mod launcher;
 mod log;
 mod mail;
+mod mask;
 mod one_push;
 mod output;
 mod process_end;

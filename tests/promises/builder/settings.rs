@@ -7,7 +7,7 @@ use crate::support::{
     installation::{Installation, Push},
 };
 
-const VARIABLES: [&str; 9] = [
+const VARIABLES: [&str; 10] = [
     "AMP_CI_GIT_BASE",
     "AMP_CI_SMTP_URL",
     "AMP_CI_MAIL_FROM",
@@ -17,6 +17,7 @@ const VARIABLES: [&str; 9] = [
     "AMP_CI_KEEP",
     "AMP_CI_LOG_LIMIT",
     "AMP_CI_LAUNCHER",
+    "AMP_CI_MASK",
 ];
 
 #[test]
@@ -33,6 +34,7 @@ fn a_value_that_does_not_parse_is_an_error_that_names_the_variable_and_nothing_i
         ("AMP_CI_KEEP", Some("--keep"), "many"),
         ("AMP_CI_LOG_LIMIT", Some("--log-limit"), "16MB"),
         ("AMP_CI_LAUNCHER", Some("--launcher"), "srun 'unclosed"),
+        ("AMP_CI_MASK", Some("--mask"), "*_TOKEN,*_KEY"),
     ] {
         let mut ci = Installation::building("true");
         ci.push(&Push::to("r", "main"));
