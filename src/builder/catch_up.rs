@@ -19,7 +19,7 @@ use crate::{error_chain::in_full, forge::catch_up};
 /// How often it is looked whether the process is over.
 const LOOK: Duration = Duration::from_millis(50);
 
-type Errand = Box<dyn FnOnce() + Send>;
+pub type Errand = Box<dyn FnOnce() + Send>;
 
 /// The thread that starts the process when it is time.
 #[derive(Debug)]
@@ -43,10 +43,11 @@ impl CatchUp {
         Ok(Self { errands: Some(errands), process })
     }
 
-    /// Calls `tell` when no look is due or going on.
-    pub fn idle_then(&self, tell: impl FnOnce() + Send + 'static) {
-        match &self.errands {
-            Some(errands) => _ = errands.send(Box::new(tell)),
+    /// Calls what it is given when no look is due or going on.
+    pub fn when_idle(&self) -> impl FnOnce(Errand) + Send + use<> {
+        let errands = self.errands.clone();
+        move |tell| match errands {
+            Some(errands) => _ = errands.send(tell),
             None => tell(),
         }
     }

@@ -3,7 +3,7 @@
 use std::io::{self, ErrorKind};
 
 use super::{
-    announce,
+    after, announce,
     builder::Builder,
     mail::{letters, recipient},
 };
@@ -38,6 +38,7 @@ pub fn complete(builder: &Builder, record: &Record, id: &EntryId, result: &Build
     // In the file's absence nothing has begun, and nobody was told that it had.
     let has_begun = record.script().exists();
     builder.statuses.finished(id, &request, result, has_begun)?;
+    after::intend(builder, id, &request, result)?;
     record.clear_running()?;
     builder.lock.finish(id)
 }

@@ -13,6 +13,7 @@ use std::{
 };
 
 use super::{
+    after::After,
     announce, attempt,
     attempt_end::AttemptEnd,
     builder::Builder,
@@ -48,9 +49,10 @@ pub fn run(
     let postman = Postman::start(delivery)?;
     builder.statuses.start(Pauses::default(), tell_by_letter(builder, &postman))?;
     let catch_up = CatchUp::start(builder)?;
+    let after = After::start(builder)?;
     let watched = watch(builder, tell.clone()).is_ok();
     let heartbeat = Heartbeat::start(builder, threads);
-    let mut drain = Drain { builder: Arc::clone(builder), faults, postman, catch_up, tell, heartbeat };
+    let mut drain = Drain { builder: Arc::clone(builder), faults, postman, catch_up, after, tell, heartbeat };
     let mut scheduler = Scheduler::new(threads, watched);
     let start = Instant::now();
     let mut actions = VecDeque::from(scheduler.on(start.elapsed(), [Event::Begun]));
@@ -107,6 +109,7 @@ struct Drain<'a> {
     faults: &'a mut FaultLog,
     postman: Postman,
     catch_up: CatchUp,
+    after: After,
     tell: Sender<Event>,
     heartbeat: Heartbeat,
 }
@@ -115,7 +118,14 @@ impl Drain<'_> {
     /// Does it, and says what came of it.
     fn perform(&mut self, action: Action) -> Option<Event> {
         match action {
-            Action::Recover => Some(self.recover().unwrap_or_else(Event::Failed)),
+            Action::Recover => {
+                let event = self.recover().unwrap_or_else(Event::Failed);
+                // Not before what an earlier run of it left is ended.
+                if !matches!(event, Event::Failed(_)) {
+                    self.after.pass();
+                }
+                Some(event)
+            }
             Action::List => Some(self.list().unwrap_or_else(Event::Failed)),
             Action::Look(id) => Some(self.look(id)),
             Action::Reject(id, why) => {
@@ -146,6 +156,7 @@ impl Drain<'_> {
                 None
             }
             Action::SendMail => {
+                self.after.pass();
                 self.postman.pass();
                 None
             }
@@ -154,11 +165,13 @@ impl Drain<'_> {
                 let (builder, postman, tell) =
                     (Arc::clone(&self.builder), self.postman.clone(), self.tell.clone());
                 // One after the other, since what the forge says may be a letter.
-                self.catch_up.idle_then(move || {
+                let statuses_and_mail = move || {
                     builder.statuses.pass_then(move || {
                         postman.pass_then(move || _ = tell.send(Event::MailSent(round)));
                     });
-                });
+                };
+                let catch_up = self.catch_up.when_idle();
+                self.after.pass_then(move || catch_up(Box::new(statuses_and_mail)));
                 None
             }
             Action::Exit(_) => None,
@@ -232,6 +245,7 @@ impl Drain<'_> {
     /// What was wrong with the machine is over, if all was looked at and nothing was met.
     fn end(self, exit: DrainExit) -> DrainExit {
         self.catch_up.end();
+        self.after.end();
         self.builder.supervisor.end_orphans();
         let met = self.faults.settle(&self.builder.lock, exit == DrainExit::Drained);
         self.heartbeat.end(self.faults.standing());

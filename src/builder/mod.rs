@@ -5,6 +5,7 @@
 //! [`builder`] and on folders that know neither it nor each other: [`script`] composes, [`process`] runs, [`mail`]
 //! writes, [`outbox`] sends; [`launcher`] stands on [`process`].
 
+pub mod after;
 pub mod announce;
 pub mod attempt;
 pub mod attempt_end;

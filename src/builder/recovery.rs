@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use rustix::process::Signal;
 
 use super::{
+    after,
     attempt::ATTEMPTS,
     builder::Builder,
     completion,
@@ -32,7 +33,9 @@ pub fn recover(builder: &Builder, listing: &Listing) -> Result<bool, Fault> {
     let mut ids = listing.claimed.clone();
     ids.extend(unclaimed(builder, listing).map_err(Fault::at("the records cannot be read"))?);
     ids.sort_unstable();
-    let mut trees: Vec<Tree> = ids.iter().map(|id| Tree::new(&builder.mark(id), None)).collect();
+    let intended = after::intended(builder).map_err(Fault::at("the outbox cannot be read"))?;
+    let mut trees: Vec<Tree> =
+        ids.iter().chain(&intended).map(|id| Tree::new(&builder.mark(id), None)).collect();
     if builder.settings.launcher.is_some() {
         // It takes its job away on SIGTERM; on SIGKILL it cannot.
         ask_to_end(&builder.supervisor, &mut trees);

@@ -1,5 +1,6 @@
 //! What `build` promises.
 
+mod after;
 mod check;
 mod chunks;
 mod demo;
@@ -20,6 +21,7 @@ mod settings;
 mod shipped_chunks;
 mod slots;
 mod surroundings;
+mod telling;
 mod untrusted;
 mod whole_tree;
 mod work_dir;

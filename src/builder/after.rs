@@ -1,0 +1,233 @@
+//! `scripts/after`: what the site does when a build is over, outside of its verdict.
+//!
+//! The intent is a file, `outbox/ID.after`, stored after the build's commit point and removed when the script is over: so it
+//! runs at least once, whatever dies. It holds all that the script is told, since a build can change its record.
+
+use std::{
+    cell::Cell,
+    io::{self, ErrorKind},
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc,
+        mpsc::{Receiver, Sender, channel},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant, SystemTime},
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    builder::Builder,
+    process::{
+        mask::MaskedLog,
+        run::{self, ProcessEnd, ProcessSpec},
+        workspace::Workspace,
+    },
+    script::compose,
+};
+use crate::{
+    directory, durable,
+    error_chain::in_full,
+    queue::{BuildRequest, EntryId},
+    records::{BuildResult, Outcome},
+};
+
+/// So long it may run.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// So much of its output is kept.
+const LOG_LIMIT: u64 = 64 << 10;
+
+/// So long it is tried to start it.
+const TRIED_FOR: Duration = Duration::from_secs(24 * 3600);
+
+const SUFFIX: &str = ".after";
+
+/// What it is told.
+#[derive(Debug, Serialize, Deserialize)]
+struct Intent {
+    request: BuildRequest,
+    result: BuildResult,
+}
+
+/// Stores the intent, durably, if there is such a script and the build is one that it is for.
+pub fn intend(
+    builder: &Builder,
+    id: &EntryId,
+    request: &BuildRequest,
+    result: &BuildResult,
+) -> io::Result<()> {
+    let is_for = match result.outcome {
+        Outcome::Succeeded | Outcome::Failed | Outcome::TimedOut | Outcome::Error => true,
+        Outcome::Cancelled => builder.record(id).script().exists(),
+        Outcome::Skipped | Outcome::Superseded => false,
+    };
+    if !is_for || builder.home.scripts().join("after").symlink_metadata().is_err() {
+        return Ok(());
+    }
+    let outbox = builder.home.outbox();
+    let intent = Intent { request: request.clone(), result: result.clone() };
+    durable::create_dir(&outbox, 0o750)?;
+    durable::replace(&outbox.join(format!("{id}{SUFFIX}")), &durable::json_line(&intent), 0o600)?;
+    durable::sync_dir(&outbox)
+}
+
+/// The builds after which it has yet to run, in their order.
+pub fn intended(builder: &Builder) -> io::Result<Vec<EntryId>> {
+    let mut ids: Vec<EntryId> = directory::entries(&builder.home.outbox())?
+        .flatten()
+        .filter_map(|entry| EntryId::parse(entry.file_name().to_str()?.strip_suffix(SUFFIX)?))
+        .collect();
+    ids.sort_unstable();
+    Ok(ids)
+}
+
+/// The thread that runs it, one build after the other.
+#[derive(Debug)]
+pub struct After {
+    errands: Sender<Errand>,
+    thread: JoinHandle<()>,
+}
+
+enum Errand {
+    /// Something may be intended.
+    Pass,
+    /// The same, and say when it is over.
+    PassThen(Box<dyn FnOnce() + Send>),
+}
+
+impl After {
+    /// Nothing runs before the first pass is asked for: what an earlier `build` left of it has to be ended first.
+    pub fn start(builder: &Arc<Builder>) -> io::Result<Self> {
+        let (errands, received) = channel();
+        let builder = Arc::clone(builder);
+        let thread =
+            thread::Builder::new().name("after".to_string()).spawn(move || work(&builder, &received))?;
+        Ok(Self { errands, thread })
+    }
+
+    /// Runs what is intended, soon.
+    pub fn pass(&self) {
+        let _ = self.errands.send(Errand::Pass);
+    }
+
+    /// Runs what is intended and then calls `tell`.
+    pub fn pass_then(&self, tell: impl FnOnce() + Send + 'static) {
+        let _ = self.errands.send(Errand::PassThen(Box::new(tell)));
+    }
+
+    /// Returns when none runs any more: at once, or after its grace where we were told to stop.
+    pub fn end(self) {
+        drop(self.errands);
+        let _ = self.thread.join();
+    }
+}
+
+fn work(builder: &Builder, errands: &Receiver<Errand>) {
+    while let Ok(first) = errands.recv() {
+        let mut told = Vec::new();
+        // Many builds that end together are one pass.
+        for errand in std::iter::once(first).chain(errands.try_iter()) {
+            if let Errand::PassThen(tell) = errand {
+                told.push(tell);
+            }
+        }
+        if catch_unwind(AssertUnwindSafe(|| pass(builder))).is_err() {
+            tracing::error!("scripts/after met a mistake in amp_ci; see stderr");
+        }
+        for tell in told {
+            tell();
+        }
+    }
+}
+
+fn pass(builder: &Builder) {
+    let ids = intended(builder).unwrap_or_else(|error| {
+        tracing::error!("scripts/after is not run: {}", in_full(&error));
+        Vec::new()
+    });
+    for id in ids {
+        if builder.supervisor.is_stopped() {
+            return;
+        }
+        let path = builder.home.outbox().join(format!("{id}{SUFFIX}"));
+        match run_after(builder, &id) {
+            // The next build runs it again.
+            Ok(ProcessEnd::Stopped) => return,
+            Ok(ProcessEnd::Exited(status)) if status.success() => {}
+            Ok(ProcessEnd::Exited(status)) => {
+                tracing::error!("scripts/after of {id} failed with {status}: see builds/{id}/after.log");
+            }
+            Ok(ProcessEnd::TimedOut(_)) => {
+                let limit = LIMIT.as_secs();
+                tracing::error!("scripts/after of {id} was ended after {limit} s: see builds/{id}/after.log");
+            }
+            Err(error) => {
+                tracing::error!("scripts/after of {id} cannot be run: {}", in_full(&error));
+                let stored = path.metadata().and_then(|metadata| metadata.modified());
+                let waits = stored.is_ok_and(|at| SystemTime::now() < at + TRIED_FOR);
+                if waits && !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::InvalidData) {
+                    continue;
+                }
+            }
+        }
+        if let Err(error) = fs_err::remove_file(path) {
+            tracing::error!("{}: scripts/after runs once more for it", in_full(&error));
+        }
+    }
+}
+
+/// Runs it for one build, in a directory of its own.
+fn run_after(builder: &Builder, id: &EntryId) -> io::Result<ProcessEnd> {
+    let intent = fs_err::read(builder.home.outbox().join(format!("{id}{SUFFIX}")))?;
+    let intent: Intent = serde_json::from_slice(&intent)?;
+    let mask = builder.mask();
+    let mut log = MaskedLog::create(&builder.record(id).dir().join("after.log"), LOG_LIMIT, &mask)?;
+    let work_dir = builder.work_dir().map_err(|fault| fault.error)?;
+    let workspace = work_dir.create(&format!("{id}-after"))?;
+    let end = follow(builder, id, &intent, &workspace, &mut log);
+    if let Err(error) = workspace.remove(&builder.supervisor) {
+        tracing::warn!("{}", in_full(&error));
+    }
+    let end = end?;
+    log.finish()?;
+    Ok(end)
+}
+
+fn follow(
+    builder: &Builder,
+    id: &EntryId,
+    Intent { request, result }: &Intent,
+    workspace: &Workspace,
+    log: &mut MaskedLog,
+) -> io::Result<ProcessEnd> {
+    let output = builder.record(id).output();
+    let page = builder.settings.page_url.as_ref();
+    let own = [
+        ("AMP_CI_OUTCOME", word(result.outcome)),
+        ("AMP_CI_PREVIOUS_OUTCOME", result.previous_outcome.map_or_else(String::new, word)),
+        ("AMP_CI_RC", result.rc.map_or_else(String::new, |rc| rc.to_string())),
+        ("AMP_CI_SECONDS", format!("{:.0}", result.seconds)),
+        ("AMP_CI_LOG", output.to_string_lossy().into_owned()),
+        ("AMP_CI_BUILD_URL", page.map_or_else(String::new, |page| format!("{page}/builds/{id}"))),
+    ];
+    let own = own.iter().map(|(name, value)| (*name, value.as_str()));
+    let variables = compose::variables(id, request, builder.settings.git_base.url());
+    let variables: Vec<_> = variables.into_iter().chain(own).collect();
+    let spec = ProcessSpec {
+        words: vec!["/bin/bash".into(), builder.home.scripts().join("after").into()],
+        errors_apart: false,
+        dir: workspace.path(),
+        variables: &variables,
+        mark: &builder.mark(id),
+    };
+    let deadline = Cell::new(Some(Instant::now() + LIMIT));
+    run::start(&builder.supervisor, &spec)?.follow(&mut |_, bytes| log.write(bytes), &deadline)
+}
+
+/// As it is in result.json.
+fn word(outcome: Outcome) -> String {
+    let word = serde_json::to_value(outcome).unwrap_or_default();
+    word.as_str().unwrap_or_default().to_string()
+}
