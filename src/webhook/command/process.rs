@@ -3,11 +3,13 @@
 use std::{
     env,
     ffi::{OsStr, OsString},
+    fs::File,
     future::pending,
     io,
     os::unix::{ffi::OsStringExt, process::ExitStatusExt},
     path::Path,
     process::{ExitStatus, Stdio},
+    sync::LazyLock,
     time::Duration,
 };
 
@@ -29,6 +31,10 @@ use crate::webhook::{
 
 /// Time between the signal that asks and the one that does not.
 const TERM_TO_KILL: Duration = Duration::from_secs(3);
+
+/// A command that would ask somebody at a terminal waits for ever, so it gets none. Where we have none ourselves a
+/// process group is enough, and cheaper by an exec.
+static HAS_TERMINAL: LazyLock<bool> = LazyLock::new(|| File::open("/dev/tty").is_ok());
 
 /// A command that was started.
 #[derive(Debug)]
@@ -198,10 +204,17 @@ impl CommandProcess {
 
 /// The command without what it is given.
 fn command(hook: &Hook, program: &Path, has_stdin: bool) -> Command {
-    let mut command = Command::new(program);
+    let mut command = if *HAS_TERMINAL {
+        // Not as the leader of a group: then setsid(1) would fork, and its process would not be the program's.
+        let mut command = Command::new("setsid");
+        command.arg(program);
+        command
+    } else {
+        let mut command = Command::new(program);
+        command.arg0(&hook.execute_command).process_group(0);
+        command
+    };
     command
-        .arg0(&hook.execute_command)
-        .process_group(0)
         .stdin(if has_stdin { Stdio::piped() } else { Stdio::null() })
         .stdout(Stdio::null())
         .stderr(Stdio::null());

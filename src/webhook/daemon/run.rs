@@ -11,7 +11,7 @@ use super::{
     check, init, log,
     pid_file::PidFile,
     privileges,
-    signals::{Signal, Signals},
+    signals::{self, Signal, Signals},
 };
 use crate::{
     text::printable,
@@ -125,6 +125,7 @@ impl<'o> Daemon<'o> {
     ) -> anyhow::Result<Option<Self>> {
         let _entered = runtime.enter();
         // Before the pid file, because that is where a signal's sender may know us from.
+        signals::ignore_alone()?;
         let signals = Signals::new()?;
         let pid_file = (!options.pidfile.as_os_str().is_empty()).then(|| PidFile::create(&options.pidfile));
         let pid_file = pid_file.transpose().context("Error creating pidfile")?;

@@ -1,6 +1,8 @@
 //! The signals that mean something.
 
-use std::io;
+use std::{fs, io, sync::Arc};
+
+use signal_hook::consts::SIGPIPE;
 
 use tokio::signal::unix::{self, SignalKind, signal};
 use tracing::info;
@@ -13,6 +15,19 @@ pub enum Signal {
     /// To read the hooks files anew.
     Reload,
     Stop,
+}
+
+/// What we were told to ignore (by nohup(1), a shell's `&`) would be ignored by all commands too: execve(2) hands that on,
+/// but not a handler that does nothing.
+pub fn ignore_alone() -> io::Result<()> {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default();
+    // SIGPIPE is ignored by std, which gives commands the default; those from 32 on are glibc's own business.
+    for signal in (1..32).filter(|signal| *signal != SIGPIPE && ignored >> (signal - 1) & 1 == 1) {
+        signal_hook::flag::register(signal, Arc::default())?;
+    }
+    Ok(())
 }
 
 /// Where they arrive.

@@ -233,3 +233,32 @@ fn as_process_1_it_leaves_nobody_in_the_process_table() {
     assert_eq!(daemon.get("/hooks/ids").text(), "webhookd\n");
     assert_eq!(daemon.wait().code(), Some(0));
 }
+
+/// A daemon that is started by `script`, in which `webhookd` is the program with its flags.
+fn started_by(script: &str, hook: &str) -> Daemon {
+    let setup = Setup::new(&hooks_file(&[shell("a", hook, json!({}))]));
+    let wrapper = setup.dir().join("wrapper");
+    executable(
+        &wrapper,
+        format!("#!/bin/bash\n{}\n", script.replace("webhookd", &format!("{WEBHOOKD} \"$@\""))),
+    );
+    setup.program(wrapper).start()
+}
+
+#[test]
+fn commands_ignore_no_signal_that_the_daemon_was_told_to_ignore() {
+    let daemon = started_by("trap '' INT QUIT TSTP USR2 HUP; exec webhookd", "grep SigIgn /proc/self/status");
+    let text = daemon.get("/hooks/a").text();
+    let mask = u64::from_str_radix(text.trim_start_matches("SigIgn:").trim(), 16).unwrap();
+    // Those from 32 on are glibc's own business.
+    assert_eq!(mask & 0x7fff_ffff, 0, "{text}");
+    daemon.signal(Signal::QUIT);
+    assert_eq!(daemon.get("/hooks/a").status, 200, "it goes on ignoring them itself");
+}
+
+#[test]
+fn commands_have_no_terminal_to_ask_at() {
+    let hook = "(true < /dev/tty) 2> /dev/null && echo a terminal || echo none";
+    let daemon = started_by("exec script -qefc \"$(printf '%q ' webhookd) 2> stderr\" /dev/null", hook);
+    assert_eq!(daemon.get("/hooks/a").text(), "none\n");
+}
