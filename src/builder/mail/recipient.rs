@@ -14,6 +14,17 @@ pub struct Recipient {
     pub why: String,
 }
 
+/// The lines of `addresses` that name nobody, with their numbers from 1.
+pub fn lines_that_are_none(addresses: &str) -> impl Iterator<Item = (usize, &str)> {
+    let is_none = |line: &str| {
+        let line = line.trim();
+        let names_somebody =
+            line.rsplit_once(char::is_whitespace).is_some_and(|(_, address)| is_address(address));
+        !line.is_empty() && !line.starts_with('#') && !names_somebody
+    };
+    addresses.lines().enumerate().map(|(at, line)| (at + 1, line)).filter(move |(_, line)| is_none(line))
+}
+
 /// The committer; if they cannot be written to, what `addresses` (the text of that file) says; else the fallback.
 pub fn of(request: &BuildRequest, addresses: &str, fallback: &Address) -> Recipient {
     let own = request.committer_email.as_str();

@@ -71,6 +71,17 @@ impl WorkDir {
         Ok(Workspace(new.path().to_path_buf()))
     }
 
+    /// All that there are of this home, each with the name that it was made for.
+    pub fn workspaces(&self) -> Vec<(String, PathBuf)> {
+        let entries = fs_err::read_dir(&self.path).into_iter().flatten().flatten();
+        let ours = |path: PathBuf| {
+            let name =
+                path.file_name()?.to_str()?.strip_prefix(&self.prefix)?.rsplit_once('-')?.0.to_string();
+            Some((name, path))
+        };
+        entries.filter_map(|entry| ours(entry.path())).collect()
+    }
+
     /// Removes what killed runs of this user left; returns what could not be removed.
     pub fn sweep(&self, supervisor: &Supervisor) -> Vec<io::Error> {
         let user = rustix::process::geteuid().as_raw();

@@ -84,7 +84,7 @@ fn first_of(scripts: &Path, names: &[String]) -> io::Result<Option<(String, Vec<
 }
 
 /// A chunk may be a link, but has to be a file in the end; nobody waits for the writer of a FIFO.
-fn read_chunk(path: &Path) -> io::Result<Option<Vec<u8>>> {
+pub fn read_chunk(path: &Path) -> io::Result<Option<Vec<u8>>> {
     let flags = OFlags::NONBLOCK.bits().cast_signed();
     let opened = fs_err::OpenOptions::from_options(OpenOptions::new().read(true).custom_flags(flags).clone())
         .open(path);

@@ -88,7 +88,7 @@ fn a_letter_waits_while_the_mail_server_is_down_and_is_sent_once_when_it_is_back
     assert_eq!(ci.record().outcome(), "failed", "mail is no part of the verdict");
     assert_eq!(names(&ci.path("outbox")), [format!("{id}.eml")]);
     let mode = |path: &str| ci.path(path).metadata().unwrap().permissions().mode() & 0o777;
-    assert_eq!((mode("outbox"), mode(&format!("outbox/{id}.eml"))), (0o700, 0o600));
+    assert_eq!((mode("outbox"), mode(&format!("outbox/{id}.eml"))), (0o750, 0o600));
 
     let server = MailServer::on(TcpListener::bind(("127.0.0.1", port)).unwrap());
     ci.touch_outbox();
