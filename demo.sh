@@ -6,7 +6,9 @@ set -euo pipefail
 
 usage() {
     cat <<'END'
-Usage: demo.sh
+Usage: demo.sh [--look]
+
+  --look   keeps the page up with its address, to be looked at in a browser, until Enter
 
 Shows the whole of amp_ci on loopback, in a temporary home that goes afterwards: what GitHub sends, what is queued,
 what is built, and the e-mail. Compiles first. Exits with 0 only if all of it came out as expected. What it shows is
@@ -14,11 +16,13 @@ shortened (hashes, paths, long output); colours are for terminals, unless NO_COL
 END
 }
 
-if (($#)); then
-    [[ $1 != @(-h|-help|--help) ]] || { usage; exit 0; }
-    usage >&2
-    exit 2
-fi
+look=no
+case $#-${1-} in
+0-) ;;
+1---look) look=yes ;;
+*--h | *-help) usage; exit 0 ;;
+*) usage >&2; exit 2 ;;
+esac
 
 checkout=$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")
 home='' build_pid='' checks=0 failures=0
@@ -140,6 +144,14 @@ END
 
 entries() { find "$home/queue" -name 'build-*' | wc -l; }
 outcomes() { cat "$home"/builds/*/result.json 2>/dev/null | grep -o '"outcome":"[a-z_]*","rc":[-0-9a-z]*' | tr '\n' ' '; }
+# page PATH: what a browser gets of the page there.
+page() {
+    local connection
+    exec {connection}<>"/dev/tcp/127.0.0.1/$page_port"
+    printf '%s\r\n' "GET $1 HTTP/1.1" "Host: 127.0.0.1:$page_port" 'Connection: close' '' >&"$connection"
+    timeout 30 cat <&"$connection"
+    exec {connection}>&-
+}
 is() { [[ $1 == "$2" ]]; }
 contains() { [[ $1 == *"$2"* ]]; }
 
@@ -171,6 +183,7 @@ AMP_CI_MAIL_FROM=amp_ci@ci.example.org
 AMP_CI_MAIL_FALLBACK=operator@example.org
 AMP_CI_WORK_DIR=${home@Q}/scratch
 AMP_DISTRIBUTE_TO=${home@Q}/packages
+AMP_CI_PAGE=127.0.0.1:0
 END
 chmod 600 "$home/environment.sh"
 export AMP_CI_HOME=$home
@@ -211,6 +224,7 @@ git -C "$home/work" log --format='  amp_mgms %h %s' --reverse
 title 'The daemon: start_webhook.sh'
 started=$("$checkout/start_webhook.sh" -ip 127.0.0.1 -port 0)
 indented <<<"$started"
+page_port=$(sed -n 's|.*the page is on http://127\.0\.0\.1:\([0-9]*\)/.*|\1|p' <<<"$started")
 port=$(sed -n 's|.*http://127\.0\.0\.1:\([0-9]*\)/webhook/.*|\1|p' <<<"$started")
 
 # --- 4 --------------------------------------------------------------------------------------------------------------
@@ -295,6 +309,21 @@ expect 'one letter was sent, not two' is "${#letters[@]}" 1
 expect 'to the committer' grep -q '^To: .*developer@example\.org' "${letters[0]}"
 expect 'about the breaking commit' grep -q "The build for amp_mgms commit $breaking in the branch refs/heads/main has failed" "${letters[0]}"
 expect 'with the output' grep -q "test failed: the greeting should be 'Hello'" "${letters[0]}"
+
+# --- the page -------------------------------------------------------------------------------------------------------
+
+title 'What people see, here in a terminal: build status'
+("$checkout/build" status || true) | indented
+echo
+front=$(page /)
+expect 'the page says which branch is red' contains "$front" 'amp_mgms'
+expect 'and by which commit' contains "$front" "${breaking:0:7}"
+expect 'the output of the broken build is there' contains \
+    "$(page "/builds/$(basename -- "$record")/output.log")" "test failed: the greeting should be 'Hello'"
+if [[ $look == yes ]]; then
+    printf '\n  Look at http://127.0.0.1:%s/ in a browser; Enter goes on.\n' "$page_port"
+    read -r || true
+fi
 
 # --- 9 --------------------------------------------------------------------------------------------------------------
 

@@ -43,10 +43,12 @@ fn the_demo_fits_80_columns_ends_in_three_lines_and_leaves_nothing() {
     let temporary = temp_dir();
     let shown = checkout
         .script("demo.sh")
+        .arg("--look")
         .env("PATH", path(&checkout))
         .env("TMPDIR", temporary.path())
         .output()
         .unwrap();
+    assert!(said(&shown).contains("Look at http://127.0.0.1:"), "{}", said(&shown));
     let said = said(&shown);
     assert_eq!(shown.status.code(), Some(0), "{said}");
     // The one line that names the home is as long as its path.
