@@ -3,12 +3,14 @@
 
 use std::{
     fs::{File, OpenOptions},
-    io::{self, ErrorKind},
+    io::{self, ErrorKind, Read},
     os::unix::fs::OpenOptionsExt,
     path::Path,
 };
 
 use rustix::fs::OFlags;
+
+use crate::error_chain::at;
 
 /// What stands under a name.
 #[derive(Debug)]
@@ -34,6 +36,26 @@ pub fn open_with(path: &Path, options: &mut OpenOptions) -> io::Result<Opened> {
             Ok(metadata) if !metadata.is_file() => Ok(Opened::NotAFile),
             _ => Err(error),
         },
+    }
+}
+
+/// Nothing that we write and read whole is larger.
+const LARGEST: u64 = 1 << 20;
+
+/// Reads a small file, none if it is not there; what is no file or larger than a MiB is an error.
+pub fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    let strange = |what| Err(at(path.display())(io::Error::new(ErrorKind::InvalidData, what)));
+    let file = match open(path)? {
+        Opened::File(file) => file,
+        Opened::Missing => return Ok(None),
+        Opened::NotAFile => return strange("not a regular file"),
+    };
+    let mut bytes = Vec::with_capacity(512);
+    file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(at(path.display()))?;
+    if bytes.len() as u64 > LARGEST {
+        strange("larger than anything that is written here")
+    } else {
+        Ok(Some(bytes))
     }
 }
 

@@ -5,20 +5,25 @@
 //! point a crash means another attempt; after it, only that the rest is done again.
 
 use std::{
-    cell::Cell,
+    cell::{Cell, RefCell},
+    fs::File,
     io::{self, ErrorKind},
+    sync::Arc,
     time::{Instant, SystemTime},
 };
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
+use rustix::io::Errno;
 
 use super::{
     announce,
     attempt_end::AttemptEnd,
     builder::Builder,
-    completion,
+    completion::Ended,
     fault::Fault,
     launcher::{launched::Job, verdict_line::Nonce},
+    machine,
+    mail::letters,
     process::{
         mask::MaskedLog,
         run::{self, ProcessEnd, ProcessSpec, Running},
@@ -29,14 +34,26 @@ use super::{
 };
 use crate::{
     durable,
-    error_chain::in_full,
+    error_chain::{errno, in_full},
     host,
-    queue::Claimed,
-    records::{BuildResult, Cause, Record, RunningAttempt, Verdict},
+    queue::{Claimed, Retry},
+    records::{BuildResult, Cause, Rc, Record, RunningAttempt, Verdict, excerpt},
 };
 
 /// So often a build may take `build` down with it, or come to no verdict, before it is given up.
 pub const ATTEMPTS: u32 = 3;
+
+/// So often it may meet something that is its own fault and not its script's.
+const OWN_FAULTS: u32 = 3;
+
+/// So often it may meet a fault of the machine.
+const MACHINE_FAULTS: u32 = 10;
+
+/// So long a script may ask for another try.
+const A_DAY: SignedDuration = SignedDuration::from_hours(24);
+
+/// By this exit code: EX_TEMPFAIL of sysexits.h.
+const TEMPFAIL: Rc = Rc::new(75);
 
 /// What the record's disk or our descriptors do not allow.
 const RECORD: &str = "a build cannot be recorded";
@@ -44,17 +61,12 @@ const RECORD: &str = "a build cannot be recorded";
 /// Runs one claimed entry to its end. `script_is_over` is called as soon as its script has come to a verdict and
 /// its processes are gone, before that is made durable: the disk need not keep the next build waiting.
 pub fn run(builder: &Builder, entry: &Claimed, script_is_over: &dyn Fn()) -> AttemptEnd {
-    let attempt = match Attempt::begin(builder, entry) {
-        Ok(attempt) => attempt,
-        Err(error) => {
-            put_back(builder, entry);
-            return AttemptEnd::Fault(Fault { stage: RECORD, error });
-        }
-    };
+    let attempt = Attempt::begin(builder, entry);
     let end = attempt
         .prepare()
         .and_then(|prepared| attempt.run(prepared, script_is_over))
         .and_then(|end| attempt.judge(end))
+        .or_else(|fault| attempt.blame(&fault))
         .and_then(|judgement| attempt.conclude(judgement));
     attempt.leave(end)
 }
@@ -65,7 +77,13 @@ struct Attempt<'a> {
     record: Record,
     /// What is on record of the attempt before this one.
     before: Option<RunningAttempt>,
+    /// How often it has been put back.
+    put_back: Option<Retry>,
     number: u32,
+    /// What it puts out, as soon as there is a file for it.
+    output: RefCell<Option<Arc<File>>>,
+    /// What is left of it, if it had to make room.
+    excerpt: RefCell<Option<String>>,
     started: Timestamp,
     clock: Instant,
 }
@@ -88,14 +106,28 @@ enum Judgement {
     PutBack,
     /// The engine failed, and why.
     TryAgain(String),
+    /// It pauses, and others go first; why.
+    Later(String),
 }
 
 impl<'a> Attempt<'a> {
-    fn begin(builder: &'a Builder, entry: &'a Claimed) -> io::Result<Self> {
+    fn begin(builder: &'a Builder, entry: &'a Claimed) -> Self {
         let record = builder.record(&entry.id);
-        let before = record.running()?;
+        let before = record.running();
         let number = before.as_ref().map_or(0, |before| before.attempt) + 1;
-        Ok(Self { builder, entry, record, before, number, started: Timestamp::now(), clock: Instant::now() })
+        let put_back = Retry::of(&builder.home.queue(), &entry.id);
+        Self {
+            builder,
+            entry,
+            record,
+            before,
+            put_back,
+            number,
+            output: RefCell::default(),
+            excerpt: RefCell::default(),
+            started: Timestamp::now(),
+            clock: Instant::now(),
+        }
     }
 
     /// Composes the script, and makes what it needs to run.
@@ -115,6 +147,7 @@ impl<'a> Attempt<'a> {
         durable::write(&self.record.script(), &text, 0o640).map_err(Fault::at(RECORD))?;
         let output = MaskedLog::create(&self.record.output(), settings.log_limit, &self.builder.mask())
             .map_err(Fault::at(RECORD))?;
+        *self.output.borrow_mut() = Some(output.file());
         let workspace = self.builder.work_dir()?.create(id.as_str());
         let workspace = workspace.map_err(Fault::at("no workspace can be made"))?;
         Ok(Prepared::Script(Script { text, output, workspace }))
@@ -135,6 +168,7 @@ impl<'a> Attempt<'a> {
             started: self.started,
             workspace: workspace.path().to_path_buf(),
             engine_failed: self.before.as_ref().is_some_and(|before| before.engine_failed),
+            died: false,
         };
         if self.before.is_none()
             && let Err(error) = self.builder.statuses.pending(&self.entry.id, &self.entry.request)
@@ -230,6 +264,7 @@ impl<'a> Attempt<'a> {
     /// What follows from it; if the engine failed, the operator hears.
     fn judge(&self, end: ScriptEnd) -> Result<Judgement, Fault> {
         let failure = match end {
+            ScriptEnd::Verdict(Verdict::Ran(rc)) if rc == TEMPFAIL => return Ok(self.again_later()),
             ScriptEnd::Verdict(verdict) => return Ok(Judgement::Final(verdict)),
             ScriptEnd::Stopped => return Ok(Judgement::PutBack),
             ScriptEnd::NoVerdict(failure) => failure,
@@ -243,9 +278,51 @@ impl<'a> Attempt<'a> {
         Ok(Judgement::Final(Verdict::Error(Cause::Engine, reason)))
     }
 
+    /// It cannot be built now, says the script.
+    fn again_later(&self) -> Judgement {
+        let asked = "its script asked for another try (exit code 75)";
+        match &self.put_back {
+            Some(before) if before.age(Timestamp::now()) >= A_DAY => {
+                let reason = format!("{asked} for a whole day");
+                Judgement::Final(Verdict::Error(Cause::Tempfail, reason))
+            }
+            _ => Judgement::Later(asked.to_string()),
+        }
+    }
+
+    /// Whose fault is it? The machine's only if the same fails without this entry.
+    fn blame(&self, fault: &Fault) -> Result<Judgement, Fault> {
+        if errno(&fault.error).is_some_and(|errno| matches!(errno, Errno::NOSPC | Errno::DQUOT | Errno::FBIG))
+        {
+            self.make_room();
+        }
+        let times = self.put_back.as_ref().map_or(0, |before| before.count) + 1;
+        let (cause, limit, machine) = match machine::fault(self.builder) {
+            Some(fault) => (Cause::Machine, MACHINE_FAULTS, Some(fault)),
+            None => (Cause::Record, OWN_FAULTS, None),
+        };
+        match machine {
+            _ if times >= limit => {
+                let reason = format!("{fault}, and this was time {times}");
+                Ok(Judgement::Final(Verdict::Error(cause, reason)))
+            }
+            Some(machine) => Err(machine),
+            None => Ok(Judgement::Later(fault.to_string())),
+        }
+    }
+
+    /// What it has put out must not be what keeps the disk full: an excerpt of it stays, in memory.
+    fn make_room(&self) {
+        let excerpt = self.excerpt();
+        if let Some(file) = &*self.output.borrow() {
+            let _ = file.set_len(0);
+        }
+        *self.excerpt.borrow_mut() = Some(excerpt);
+    }
+
     /// Once of each entry; the committer hears only when it is given up.
     fn tell_fallback(&self, failure: &NoVerdict) -> io::Result<()> {
-        let running = self.record.running()?;
+        let running = self.record.running();
         if running.as_ref().is_some_and(|running| running.engine_failed) {
             return Ok(());
         }
@@ -270,44 +347,93 @@ impl<'a> Attempt<'a> {
                 announce::no_verdict(self.entry, self.number, &why);
                 return Ok(AttemptEnd::NoVerdict);
             }
+            Judgement::Later(why) => {
+                let retry = Retry::after(self.put_back.as_ref(), Timestamp::now(), why);
+                announce::put_back_for_later(self.entry, &retry);
+                retry.store(&self.builder.home.queue(), &self.entry.id).map_err(Fault::at(RECORD))?;
+                return Ok(AttemptEnd::Later);
+            }
         };
+        let Claimed { id, request, .. } = self.entry;
         let seconds = self.clock.elapsed().as_secs_f64();
-        let result = BuildResult::new(&verdict, self.started, seconds, self.number, host::name());
-        self.record.commit(&result).map_err(Fault::at("the result of a build cannot be recorded"))?;
-        completion::announce_and_complete(self.builder, &self.record, self.entry, &result)
+        let result = &BuildResult::new(&verdict, self.started, seconds, self.number, host::name());
+        let is_shown = letters::are_due(result.outcome) || announce::shows_output(result.outcome);
+        let output = &if is_shown { self.excerpt() } else { String::new() };
+        let has_begun = self.before.is_some() || self.output.borrow().is_some();
+        let ended = Ended { id, request, result, output, has_begun };
+        if let Err(error) = self.record.commit(result) {
+            let fault = Fault { stage: "the result of a build cannot be recorded", error };
+            self.commit_anew(&ended, &fault)?;
+        }
+        let made_room = self.excerpt.borrow().is_some();
+        if made_room || has_begun && self.record.output().symlink_metadata().is_err() {
+            // People are told that it is there.
+            let _ = fs_err::write(self.record.output(), self.excerpt());
+        }
+        announce::end(self.entry, result, output);
+        ended
+            .complete(self.builder, &self.record)
             .map_err(Fault::at("a finished build cannot be told of"))?;
         Ok(AttemptEnd::Recorded)
     }
 
+    /// The record cannot take the result. Unless that is the machine's fault, it gets a new one; and if even that is not
+    /// to be had, the entry is told of and goes to `bad/`.
+    fn commit_anew(&self, ended: &Ended, fault: &Fault) -> Result<(), Fault> {
+        if let Some(fault) = machine::fault(self.builder) {
+            return Err(fault);
+        }
+        if self.record.commit(ended.result).is_ok() {
+            return Ok(());
+        }
+        tracing::warn!("{}: {fault}; it gets a new record", ended.id);
+        let remade = self.record.remake(&self.entry.bytes).and_then(|()| self.record.commit(ended.result));
+        remade
+            .or_else(|error| {
+                tracing::error!("{}: {}; it goes to queue/bad/", ended.id, in_full(&error));
+                ended.tell(self.builder, &self.record)?;
+                self.builder.reject_claimed(ended.id, &fault.to_string())
+            })
+            .map_err(Fault::at("the result of a build cannot be recorded"))
+    }
+
+    fn excerpt(&self) -> String {
+        if let Some(excerpt) = &*self.excerpt.borrow() {
+            return excerpt.clone();
+        }
+        let path = self.record.output();
+        let read = self.output.borrow().as_ref().map(|file| excerpt::of(file, &path));
+        read.transpose().unwrap_or_else(|error| Some(in_full(&error))).unwrap_or_default()
+    }
+
     /// Without a final word the entry goes back to the queue.
     fn leave(self, end: Result<AttemptEnd, Fault>) -> AttemptEnd {
-        if self.record.is_final() {
+        if matches!(end, Ok(AttemptEnd::Recorded)) || self.record.is_final() {
             // If it is not known to be durable, or not told yet, the next build finishes from there.
             return end.unwrap_or_else(AttemptEnd::Fault);
         }
-        // Neither being stopped nor a fault of the machine costs an attempt.
+        // Neither being stopped nor what is not the script's doing costs an attempt.
         let counted = match end {
-            Ok(AttemptEnd::NoVerdict) => self.record.set_waiting(),
+            Ok(AttemptEnd::NoVerdict) => self.record.set_waiting(false),
             _ => self.record.take_back(self.before.as_ref()),
         };
         if let Err(error) = counted {
             tracing::warn!("{}: this try will be counted", in_full(&error));
         }
-        if end.is_err() {
+        if let Err(fault) = &end {
             // On a full disk it is in the way of the next push.
             let _ = fs_err::remove_file(self.record.output());
+            // Others go first, as far as that can be written down.
+            let retry = Retry::after(self.put_back.as_ref(), Timestamp::now(), fault.to_string());
+            let _ = retry.store(&self.builder.home.queue(), &self.entry.id);
         }
-        put_back(self.builder, self.entry);
+        if let Err(error) = self.builder.put_back(self.entry) {
+            tracing::error!("{}: the next build puts it back", in_full(&error));
+        }
         end.unwrap_or_else(AttemptEnd::Fault)
     }
 
     fn variables(&self) -> [(&'static str, &'a str); 8] {
         compose::variables(&self.entry.id, &self.entry.request, self.builder.settings.git_base.url())
-    }
-}
-
-fn put_back(builder: &Builder, entry: &Claimed) {
-    if let Err(error) = builder.put_back(entry) {
-        tracing::error!("{}: the next build puts it back", in_full(&error));
     }
 }

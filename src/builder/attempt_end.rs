@@ -4,12 +4,14 @@ use super::fault::Fault;
 
 #[derive(Debug)]
 pub enum AttemptEnd {
-    /// It has its final record.
+    /// It is over.
     Recorded,
     /// It is in the queue again, because we were told to stop.
     PutBack,
     /// It is in the queue again, because the engine failed; the attempt counts.
     NoVerdict,
-    /// The machine is at fault; the entry is in the queue again, unless even that failed.
+    /// It is in the queue again, and pauses: what it met is its own affair.
+    Later,
+    /// The machine is at fault; the entry is in the queue again and pauses, unless even that failed.
     Fault(Fault),
 }

@@ -1,57 +1,63 @@
 //! What is left to do once the final word on a build is on record. Doing it again changes nothing.
 
-use std::io::{self, ErrorKind};
+use std::io;
 
 use super::{
-    after, announce,
+    after,
     builder::Builder,
     mail::{letters, recipient},
 };
 use crate::{
     error_chain::in_full,
-    queue::{Claimed, EntryId},
-    records::{BuildResult, Record, excerpt},
+    queue::{BuildRequest, EntryId, Retry},
+    records::{BuildResult, Record},
+    regular_file,
 };
 
-/// Says it in the log, and completes.
-pub fn announce_and_complete(
-    builder: &Builder,
-    record: &Record,
-    entry: &Claimed,
-    result: &BuildResult,
-) -> io::Result<()> {
-    announce::end(record, entry, result);
-    complete(builder, record, &entry.id, result)
+/// A build that is over, and all that is told of it: known to us, and not only to a directory that builds can write in.
+#[derive(Debug)]
+pub struct Ended<'a> {
+    pub id: &'a EntryId,
+    pub request: &'a BuildRequest,
+    pub result: &'a BuildResult,
+    /// The excerpt of its output, if anybody is shown it.
+    pub output: &'a str,
+    /// Has anybody been told that it had begun?
+    pub has_begun: bool,
 }
 
-/// Letters and status, then the entry: after this the build is over in every respect but that they may wait.
-pub fn complete(builder: &Builder, record: &Record, id: &EntryId, result: &BuildResult) -> io::Result<()> {
-    let request = record.request()?;
-    if letters::are_due(result.outcome) {
-        let head = &builder.letterhead;
-        let to = recipient::of(&request, &addresses(builder), &head.fallback);
-        for letter in head.build_failed(id, &request, result, &excerpt::read(record)?, &record.output(), &to)
-        {
-            builder.outbox.put(&letter)?;
+impl Ended<'_> {
+    /// Letters and status, then the entry: after this the build is over in every respect but that they may wait.
+    pub fn complete(&self, builder: &Builder, record: &Record) -> io::Result<()> {
+        self.tell(builder, record)?;
+        if let Err(error) = record.clear_running() {
+            // It says nothing beside the result.
+            tracing::debug!("{}", in_full(&error));
         }
+        Retry::clear(&builder.home.queue(), self.id)?;
+        builder.lock.finish(self.id)
     }
-    // In the file's absence nothing has begun, and nobody was told that it had.
-    let has_begun = record.script().exists();
-    builder.statuses.finished(id, &request, result, has_begun)?;
-    after::intend(builder, id, &request, result)?;
-    record.clear_running()?;
-    builder.lock.finish(id)
+
+    /// Letters and status.
+    pub fn tell(&self, builder: &Builder, record: &Record) -> io::Result<()> {
+        let Self { id, request, result, output, has_begun } = self;
+        if letters::are_due(result.outcome) {
+            let head = &builder.letterhead;
+            let to = recipient::of(request, &addresses(builder), &head.fallback);
+            for letter in head.build_failed(id, request, result, output, &record.output(), &to) {
+                builder.outbox.put(&letter)?;
+            }
+        }
+        builder.statuses.finished(id, request, result, *has_begun)?;
+        after::intend(builder, id, request, result)
+    }
 }
 
 /// The text of the file `addresses`.
 fn addresses(builder: &Builder) -> String {
-    match fs_err::read(builder.home.addresses()) {
-        Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-        Err(error) => {
-            if error.kind() != ErrorKind::NotFound {
-                tracing::warn!("{}: the fallback gets the letter", in_full(&error));
-            }
-            String::new()
-        }
-    }
+    let text = regular_file::read(&builder.home.addresses()).unwrap_or_else(|error| {
+        tracing::warn!("{}: the fallback gets the letter", in_full(&error));
+        None
+    });
+    String::from_utf8_lossy(&text.unwrap_or_default()).into_owned()
 }

@@ -12,6 +12,8 @@ use std::{
     time::{Instant, SystemTime},
 };
 
+use jiff::Timestamp;
+
 use super::{
     after::After,
     announce, attempt,
@@ -21,16 +23,17 @@ use super::{
     fault::Fault,
     fault_log::FaultLog,
     heartbeat::Heartbeat,
+    machine,
     outbox::{delivery::Delivery, postman::Postman},
     recovery,
-    scheduler::{Action, DrainExit, Event, Scheduler},
+    scheduler::{Action, DrainExit, Event, Past, Scheduler},
     watch::{self, Change},
 };
 use crate::{
     durable,
     error_chain::in_full,
     forge::reporter::{Notice, Pauses, Tell},
-    queue::{Claimed, EntryId, EntryState, Lane, control::is_held, reading},
+    queue::{Claimed, EntryId, EntryState, Lane, Retry, control::is_held, reading},
     records::retention,
 };
 
@@ -97,6 +100,7 @@ fn watch(builder: &Builder, tell: Sender<Event>) -> io::Result<()> {
         let event = match change {
             Change::Arrived(id) => Event::Arrived(id),
             Change::Hold => Event::Held(is_held(&queue)),
+            Change::Resumed(id) => Event::Resumed(id),
             Change::Unclear => Event::Unclear,
             Change::Lost => Event::WatchLost,
         };
@@ -129,11 +133,12 @@ impl Drain<'_> {
             Action::List => Some(self.list().unwrap_or_else(Event::Failed)),
             Action::Look(id) => Some(self.look(id)),
             Action::Reject(id, why) => {
-                let rejected = self.builder.reject(&id, &why).map_err(Fault::at(UNWORKABLE));
-                Some(rejected.map_or_else(Event::Failed, |()| Event::Rejected))
+                let rejected = self.builder.reject(&id, &why).map(|()| Event::Rejected);
+                Some(rejected.unwrap_or_else(|error| self.stuck(id, error)))
             }
             Action::Claim(id, lane) => {
-                Some(self.claim(id, &lane).map_err(Fault::at(UNWORKABLE)).unwrap_or_else(Event::Failed))
+                let claim = || self.claim(&id, &lane).unwrap_or_else(|error| self.stuck(id.clone(), error));
+                Some(machine::ready(&self.builder).map_or_else(Event::Failed, |()| claim()))
             }
             Action::Start(entry) => self.start(*entry),
             Action::Tell(fault) => {
@@ -179,10 +184,11 @@ impl Drain<'_> {
     }
 
     /// What an earlier run left, and what waits.
-    fn recover(&self) -> Result<Event, Fault> {
+    fn recover(&mut self) -> Result<Event, Fault> {
         let home = &self.builder.home;
         let listing = reading::list(&home.queue()).map_err(Fault::at(UNREADABLE))?;
-        let recovered = recovery::recover(&self.builder, &listing)?;
+        let tell = &mut |fault: &Fault| self.faults.tell(fault, &self.builder.lock);
+        let recovered = recovery::recover(&self.builder, &listing, tell)?;
         self.builder.supervisor.end_orphans();
         durable::sweep(&home.queue());
         durable::sweep(&home.outbox());
@@ -204,11 +210,26 @@ impl Drain<'_> {
 
     fn look(&self, id: EntryId) -> Event {
         let state = self.builder.lock.read(&id);
-        Event::Looked { state, is_final: self.builder.record(&id).is_final(), held: self.is_held(), id }
+        Event::Looked { state, past: self.past(&id), held: self.is_held(), id }
     }
 
-    fn claim(&self, id: EntryId, lane: &Lane) -> io::Result<Event> {
-        let lock = &self.builder.lock;
+    fn past(&self, id: &EntryId) -> Past {
+        let (record, now) = (self.builder.record(id), Timestamp::now());
+        let retry = Retry::of(&self.builder.home.queue(), id);
+        let standing = retry.as_ref().filter(|retry| retry.is_standing()).map(|retry| Fault {
+            stage: "a build is put back again and again",
+            error: io::Error::other(format!("build-{id}, {} times: {}", retry.count, retry.why)),
+        });
+        Past {
+            is_final: record.is_final(),
+            pause: retry.map(|retry| retry.pause(now)).unwrap_or_default(),
+            standing,
+            is_suspect: record.running().is_some_and(|running| running.died),
+        }
+    }
+
+    fn claim(&self, id: &EntryId, lane: &Lane) -> io::Result<Event> {
+        let (lock, id) = (&self.builder.lock, id.clone());
         if !lock.claim(&id)? {
             return Ok(Event::NotClaimed(id));
         }
@@ -220,6 +241,15 @@ impl Drain<'_> {
         }
         lock.put_back(&id)?;
         Ok(Event::Rewritten(id))
+    }
+
+    /// An entry does not let itself be moved: whose fault is that?
+    fn stuck(&self, id: EntryId, error: io::Error) -> Event {
+        let fault = Fault { stage: UNWORKABLE, error };
+        if !self.builder.lock.is_held() {
+            return Event::Failed(fault);
+        }
+        machine::fault(&self.builder).map_or(Event::Stuck(id, fault), Event::Failed)
     }
 
     /// Each build has a thread of its own.

@@ -43,6 +43,8 @@ impl Fault {
                 | Errno::AGAIN
                 | Errno::NOMEM,
             ) => cause,
+            // Told in words of ours, which name what it was: what we were at is what stays the same.
+            None if self.error.kind() == io::ErrorKind::Other => self.stage.to_string(),
             _ => format!("{}: {cause}", self.stage),
         }
     }

@@ -13,6 +13,7 @@ use jiff::Zoned;
 use tracing::{
     Event, Level, Metadata, Subscriber,
     field::{Field, Visit},
+    level_filters::LevelFilter,
 };
 use tracing_subscriber::{
     filter::filter_fn,
@@ -38,15 +39,21 @@ pub fn start(path: &Path, debug: bool) -> io::Result<()> {
         .event_format(Entry)
         .with_writer(LogFile::open(path)?)
         .log_internal_errors(false)
-        .with_filter(filter_fn(is_logged));
+        .with_filter(filter_fn(is_logged).with_max_level_hint(most));
     let terminal = io::stderr().is_terminal().then(|| {
         layer()
             .event_format(FirstLine)
             .with_writer(io::stderr)
             .log_internal_errors(false)
-            .with_filter(filter_fn(is_shown))
+            .with_filter(filter_fn(is_shown).with_max_level_hint(most))
     });
     tracing_subscriber::registry().with(log).with(terminal).try_init().map_err(io::Error::other)
+}
+
+/// Does the log show everything? Asked this way, since `tracing::enabled!` before an event would hide that from layers
+/// which have filters of their own.
+pub fn shows_all() -> bool {
+    LevelFilter::current() >= LevelFilter::DEBUG
 }
 
 /// An event as build.log has it.

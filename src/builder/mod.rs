@@ -19,6 +19,7 @@ pub mod fault_log;
 pub mod heartbeat;
 pub mod launcher;
 pub mod log;
+pub mod machine;
 pub mod mail;
 pub mod original;
 pub mod outbox;

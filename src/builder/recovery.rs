@@ -11,12 +11,14 @@ use jiff::Timestamp;
 use rustix::process::Signal;
 
 use super::{
-    after,
+    after, announce,
     attempt::ATTEMPTS,
     builder::Builder,
-    completion,
+    completion::Ended,
     fault::Fault,
     launcher::launcher::Launcher,
+    machine,
+    mail::letters,
     process::{run::GRACE, supervisor::Supervisor, tree::Tree},
 };
 use crate::{
@@ -24,12 +26,12 @@ use crate::{
     error_chain::in_full,
     host,
     queue::{Claimed, EntryId, EntryState, Listing},
-    records::{BuildResult, Cause, RunningAttempt, Verdict},
+    records::{BuildResult, Cause, Record, RunningAttempt, Verdict, excerpt},
 };
 
 /// Brings every claimed entry into a state from which it can go on: waiting again, finished, or given up. False
-/// if there was none.
-pub fn recover(builder: &Builder, listing: &Listing) -> Result<bool, Fault> {
+/// if there was none. `tell` hears of each that cannot be brought into any: it stays, and the others go on.
+pub fn recover(builder: &Builder, listing: &Listing, tell: &mut dyn FnMut(&Fault)) -> Result<bool, Fault> {
     let mut ids = listing.claimed.clone();
     ids.extend(unclaimed(builder, listing).map_err(Fault::at("the records cannot be read"))?);
     ids.sort_unstable();
@@ -55,8 +57,14 @@ pub fn recover(builder: &Builder, listing: &Listing) -> Result<bool, Fault> {
         tracing::debug!("{}", in_full(&error));
     }
     for id in &ids {
-        recover_one(builder, id)
-            .map_err(Fault::at("a build that was interrupted cannot be taken up again"))?;
+        let Err(error) = recover_one(builder, id) else { continue };
+        if let Some(fault) = machine::fault(builder) {
+            return Err(fault);
+        }
+        let why = in_full(&error);
+        if let Err(error) = builder.reject_claimed(id, &why) {
+            tell(&Fault { stage: "a build that was interrupted cannot be taken up again", error });
+        }
     }
     Ok(!ids.is_empty())
 }
@@ -75,8 +83,7 @@ fn ask_to_end(supervisor: &Supervisor, trees: &mut [Tree]) {
 /// Takes their jobs away, by name.
 fn cancel(builder: &Builder, launcher: &Launcher, ids: &[EntryId]) -> io::Result<()> {
     ids.iter().try_for_each(|id| {
-        let running = builder.record(id).running().ok().flatten();
-        let dir = running.map_or_else(PathBuf::new, |running| running.workspace);
+        let dir = builder.record(id).running().map_or_else(PathBuf::new, |running| running.workspace);
         launcher.cancel(&id.waiting(), &dir, &builder.supervisor)
     })
 }
@@ -89,8 +96,8 @@ fn unclaimed(builder: &Builder, listing: &Listing) -> io::Result<Vec<EntryId>> {
         .filter_map(|entry| EntryId::parse(entry.file_name().to_str()?))
         .filter(|id| {
             let record = builder.record(id);
-            // Held by mv, a request that waits to be tried again has no script; what cannot be read is no such thing.
-            !matches!(record.running(), Ok(None | Some(RunningAttempt { script_pid: None, .. })))
+            // Held by mv, a request that waits to be tried again has no script.
+            matches!(record.running(), Some(RunningAttempt { script_pid: Some(_), .. }))
                 && !record.is_final()
                 && listing.waiting.binary_search(id).is_err()
                 && listing.claimed.binary_search(id).is_err()
@@ -104,7 +111,7 @@ fn recover_one(builder: &Builder, id: &EntryId) -> io::Result<()> {
         Ok(Some(result)) => {
             // Whoever wrote it may have died before it was durable.
             record.sync()?;
-            return completion::complete(builder, &record, id, &result);
+            return complete(builder, &record, id, &result);
         }
         Ok(None) => {}
         Err(error) if error.kind() == io::ErrorKind::InvalidData => {
@@ -112,7 +119,7 @@ fn recover_one(builder: &Builder, id: &EntryId) -> io::Result<()> {
         }
         Err(error) => return Err(error),
     }
-    let running = record.running()?;
+    let running = record.running();
     let tries = running.as_ref().map_or(0, |running| running.attempt);
     let entry = match builder.lock.read_claimed(id)? {
         EntryState::Request(request, bytes) => Claimed { id: id.clone(), request, bytes },
@@ -129,10 +136,11 @@ fn recover_one(builder: &Builder, id: &EntryId) -> io::Result<()> {
         let result =
             BuildResult::new(&Verdict::Error(Cause::Crash, reason), started, 0.0, tries, host::name());
         record.commit(&result)?;
-        return completion::announce_and_complete(builder, &record, &entry, &result);
+        announce::end(&entry, &result, &excerpt(&record));
+        return complete(builder, &record, id, &result);
     }
     tracing::warn!("{id} goes back to the queue: an earlier build died after claiming it");
-    record.set_waiting()?;
+    record.set_waiting(true)?;
     if builder.lock.put_back(id)? {
         return Ok(());
     }
@@ -140,4 +148,19 @@ fn recover_one(builder: &Builder, id: &EntryId) -> io::Result<()> {
         EntryState::Missing => builder.lock.restore(id, &entry.bytes),
         _ => builder.reject_claimed(id, "another entry of this name waits"),
     }
+}
+
+/// From what is on record.
+fn complete(builder: &Builder, record: &Record, id: &EntryId, result: &BuildResult) -> io::Result<()> {
+    let request = match builder.lock.read_claimed(id)? {
+        EntryState::Request(request, _) => request,
+        _ => record.request()?,
+    };
+    let output = if letters::are_due(result.outcome) { excerpt(record) } else { String::new() };
+    let has_begun = record.script().exists();
+    Ended { id, request: &request, result, output: &output, has_begun }.complete(builder, record)
+}
+
+fn excerpt(record: &Record) -> String {
+    excerpt::read(&record.output()).unwrap_or_else(|error| in_full(&error))
 }

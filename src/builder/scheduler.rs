@@ -29,18 +29,22 @@ pub enum Event {
     Unclear,
     /// The kernel tells of no changes any more.
     WatchLost,
+    /// It pauses no longer.
+    Resumed(EntryId),
     /// The file `hold` is there, or not.
     Held(bool),
     /// Of [`Action::Recover`] and [`Action::List`].
     Listed { listing: Listing, held: bool },
-    /// Of [`Action::Look`]; has the name a final record?
-    Looked { id: EntryId, state: io::Result<EntryState>, is_final: bool, held: bool },
+    /// Of [`Action::Look`].
+    Looked { id: EntryId, state: io::Result<EntryState>, past: Past, held: bool },
     /// Of [`Action::Reject`].
     Rejected,
     /// Of [`Action::Claim`].
     Claimed(Box<Claimed>),
     /// The entry is gone, or one of its name is claimed already.
     NotClaimed(EntryId),
+    /// The entry can be neither claimed nor rejected, and that is its own fault: it stays.
+    Stuck(EntryId, Fault),
     /// It was written again before it was claimed, and waits again.
     Rewritten(EntryId),
     /// It waits again, because its build could not be started.
@@ -55,6 +59,19 @@ pub enum Event {
     MailSent(usize),
     /// Told to stop by a signal.
     Signal(i32),
+}
+
+/// What became of an entry before.
+#[derive(Debug, Default)]
+pub struct Past {
+    /// Its name has a final record.
+    pub is_final: bool,
+    /// It was put back, and still pauses for so long.
+    pub pause: Duration,
+    /// It was put back so often that a person has to hear of it.
+    pub standing: Option<Fault>,
+    /// `build` died while it ran.
+    pub is_suspect: bool,
 }
 
 /// What is to be done.
@@ -111,6 +128,12 @@ pub struct Scheduler {
     being_written: Vec<EntryId>,
     /// Looked at, and nothing that could be built now.
     set_aside: HashSet<EntryId>,
+    /// Looked at, but too early: when their lanes go on.
+    paused: HashMap<EntryId, (Lane, Duration)>,
+    /// That of `running` under which `build` may die: one at a time, so that it takes no other one with it.
+    suspect: Option<EntryId>,
+    /// The lanes of other suspects, which wait for that.
+    suspects: Vec<Lane>,
     /// When to look ourselves.
     look_at: Option<Duration>,
     exit: Option<DrainExit>,
@@ -144,6 +167,9 @@ impl Scheduler {
             recording: HashSet::new(),
             being_written: Vec::new(),
             set_aside: HashSet::new(),
+            paused: HashMap::new(),
+            suspect: None,
+            suspects: Vec::new(),
             look_at: None,
             exit: None,
             finished: 0,
@@ -157,7 +183,7 @@ impl Scheduler {
     pub fn on(&mut self, now: Duration, events: impl IntoIterator<Item = Event>) -> Vec<Action> {
         let mut actions = Vec::new();
         for event in events {
-            self.take_in(event, &mut actions);
+            self.take_in(now, event, &mut actions);
         }
         if !self.asked {
             self.decide(now, &mut actions);
@@ -167,16 +193,17 @@ impl Scheduler {
 
     /// When [`Self::on`] has something to do though nothing happens.
     pub fn wakes_at(&self) -> Option<Duration> {
-        self.look_at
+        self.paused.values().map(|(_, until)| *until).chain(self.look_at).min()
     }
 
-    fn take_in(&mut self, event: Event, actions: &mut Vec<Action>) {
+    fn take_in(&mut self, now: Duration, event: Event, actions: &mut Vec<Action>) {
         match event {
             Event::Begun => self.ask(Action::Recover, actions),
             Event::Arrived(id) => {
                 self.set_aside.remove(&id);
                 self.backlog.add(id);
             }
+            Event::Resumed(id) => self.resume(&id),
             Event::Unclear => self.look_at = Some(Duration::ZERO),
             Event::WatchLost => self.watched = false,
             Event::Held(held) => self.held = held,
@@ -186,10 +213,10 @@ impl Scheduler {
                 let set_aside = &self.set_aside;
                 self.backlog.add_all(listing.waiting.into_iter().filter(|id| !set_aside.contains(id)));
             }
-            Event::Looked { id, state, is_final, held } => {
+            Event::Looked { id, state, past, held } => {
                 self.asked = false;
                 self.held = held;
-                self.consider(id, state, is_final, actions);
+                self.consider(now, id, state, past, actions);
             }
             Event::Rejected => self.asked = false,
             Event::Claimed(entry) => {
@@ -201,10 +228,17 @@ impl Scheduler {
             }
             Event::NotClaimed(id) => {
                 self.asked = false;
+                self.clear(&id);
                 self.set_aside.insert(id);
+            }
+            Event::Stuck(id, fault) => {
+                self.asked = false;
+                self.clear(&id);
+                self.leave(id, fault, actions);
             }
             Event::Rewritten(id) => {
                 self.asked = false;
+                self.clear(&id);
                 self.being_written.push(id);
             }
             Event::NotStarted(id, fault) => {
@@ -231,9 +265,10 @@ impl Scheduler {
     /// What is to be done with an entry that was looked at.
     fn consider(
         &mut self,
+        now: Duration,
         id: EntryId,
         state: io::Result<EntryState>,
-        is_final: bool,
+        past: Past,
         actions: &mut Vec<Action>,
     ) {
         let request = match state {
@@ -244,27 +279,74 @@ impl Scheduler {
                 return;
             }
             Ok(EntryState::BeingWritten) => return self.being_written.push(id),
-            Ok(EntryState::Invalid(why)) => return self.ask(Action::Reject(id, why), actions),
+            Ok(EntryState::Invalid(why)) => return self.reject(id, why, actions),
             Err(error) => {
-                // It stays; the others go on.
-                actions.push(Action::Tell(Fault { stage: "an entry in queue/ cannot be opened", error }));
-                self.set_aside.insert(id);
-                return;
+                let fault = Fault { stage: "an entry in queue/ cannot be opened", error };
+                return self.leave(id, fault, actions);
             }
         };
         let lane = request.lane();
         if self.running.contains_key(&id) {
             // Same id as a running build: looked at again when that is over.
             self.set_aside.insert(id);
-        } else if is_final {
+        } else if past.is_final {
             let why = "a build of this name is finished: give it another name".to_string();
-            self.ask(Action::Reject(id, why), actions);
+            self.reject(id, why, actions);
         } else if self.nothing_starts() {
             self.backlog.add(id);
-        } else if self.backlog.may_start(&id, &lane) {
-            self.ask(Action::Claim(id, lane), actions);
-        } else {
+        } else if !self.backlog.may_start(&id, &lane) {
             self.backlog.pass(id, &lane);
+        } else if !past.pause.is_zero() {
+            if let Some(fault) = past.standing {
+                self.last_mail = LastMail::NotYet;
+                actions.push(Action::Tell(fault));
+            }
+            self.stand_still(&id, &lane);
+            self.paused.insert(id, (lane, now + past.pause));
+        } else if past.is_suspect && self.suspect.is_some() {
+            self.stand_still(&id, &lane);
+            self.suspects.push(lane);
+        } else {
+            if past.is_suspect {
+                self.suspect = Some(id.clone());
+            }
+            self.last_mail = LastMail::NotYet;
+            self.ask(Action::Claim(id, lane), actions);
+        }
+    }
+
+    /// It stays, somebody hears, and the others go on.
+    fn leave(&mut self, id: EntryId, fault: Fault, actions: &mut Vec<Action>) {
+        self.set_aside.insert(id);
+        self.last_mail = LastMail::NotYet;
+        actions.push(Action::Tell(fault));
+    }
+
+    fn reject(&mut self, id: EntryId, why: String, actions: &mut Vec<Action>) {
+        self.last_mail = LastMail::NotYet;
+        self.ask(Action::Reject(id, why), actions);
+    }
+
+    /// Its lane waits for it, as if it were being built.
+    fn stand_still(&mut self, id: &EntryId, lane: &Lane) {
+        self.backlog.pass(id.clone(), lane);
+        self.backlog.occupy(lane.clone());
+    }
+
+    /// Its lane goes on, with it.
+    fn resume(&mut self, id: &EntryId) {
+        if let Some((lane, _)) = self.paused.remove(id) {
+            self.backlog.release(&lane);
+        }
+    }
+
+    /// If it was a suspect, the next one has its turn.
+    fn clear(&mut self, id: &EntryId) {
+        if self.suspect.as_ref() == Some(id) {
+            self.suspect = None;
+            for lane in mem::take(&mut self.suspects) {
+                self.backlog.release(&lane);
+            }
         }
     }
 
@@ -277,7 +359,7 @@ impl Scheduler {
         actions.push(Action::SendMail);
         self.last_mail = LastMail::NotYet;
         match end {
-            AttemptEnd::Recorded | AttemptEnd::PutBack => {}
+            AttemptEnd::Recorded | AttemptEnd::PutBack | AttemptEnd::Later => {}
             // The engine is at fault; it has been said, and the next build tries again.
             AttemptEnd::NoVerdict => _ = self.exit.get_or_insert(DrainExit::Faulty),
             AttemptEnd::Fault(fault) => self.fail(fault, actions),
@@ -289,6 +371,7 @@ impl Scheduler {
 
     fn release(&mut self, id: &EntryId) {
         self.recording.remove(id);
+        self.clear(id);
         if let Some(lane) = self.running.remove(id) {
             self.backlog.release(&lane);
         }
@@ -306,6 +389,10 @@ impl Scheduler {
 
     /// The next step, if there is one.
     fn decide(&mut self, now: Duration, actions: &mut Vec<Action>) {
+        let over = self.paused.iter().filter(|(_, (_, until))| *until <= now);
+        for id in over.map(|(id, _)| id.clone()).collect::<Vec<_>>() {
+            self.resume(&id);
+        }
         if self.look_at.is_some_and(|at| at <= now) {
             self.look_at = None;
             for id in mem::take(&mut self.being_written) {
@@ -316,7 +403,6 @@ impl Scheduler {
             && self.slot_is_free()
             && let Some(id) = self.backlog.take()
         {
-            self.last_mail = LastMail::NotYet;
             self.ask(Action::Look(id), actions);
         } else if self.running.is_empty() {
             self.wind_up(actions);
@@ -330,7 +416,7 @@ impl Scheduler {
 
     /// No build runs, and none can start now: the last mail, a last look at the queue, the end.
     fn wind_up(&mut self, actions: &mut Vec<Action>) {
-        let something_waits = !self.backlog.is_empty() || !self.being_written.is_empty();
+        let something_waits = self.backlog.has_next() || !self.being_written.is_empty();
         if something_waits && !self.nothing_starts() {
             return;
         }

@@ -11,6 +11,8 @@ use crate::queue::EntryId;
 pub enum Change {
     /// An entry has appeared.
     Arrived(EntryId),
+    /// The file that an entry pauses by has gone.
+    Resumed(EntryId),
     /// The file `hold` has come or gone.
     Hold,
     /// Changes were lost: look again.
@@ -44,9 +46,14 @@ fn follow(watch: &OwnedFd, report: &dyn Fn(Change) -> bool) {
             Ok(event) => {
                 let appeared = ReadFlags::CREATE | ReadFlags::MOVED_TO | ReadFlags::CLOSE_WRITE;
                 let name = event.file_name().and_then(|name| name.to_str().ok()).unwrap_or_default();
+                let gone = event.events().intersects(ReadFlags::DELETE | ReadFlags::MOVED_FROM);
                 match EntryId::of_waiting(name) {
                     Some(id) if event.events().intersects(appeared) => Change::Arrived(id),
                     None if name == "hold" => Change::Hold,
+                    None if gone => match EntryId::of_retry(name) {
+                        Some(id) => Change::Resumed(id),
+                        None => continue,
+                    },
                     _ => continue,
                 }
             }

@@ -39,6 +39,11 @@ impl EntryId {
         Self::of_waiting(file_name.strip_suffix(".lock")?)
     }
 
+    /// Reads the name of the file beside an entry that pauses, `build-<id>.retry`.
+    pub fn of_retry(file_name: &str) -> Option<Self> {
+        Self::of_waiting(file_name.strip_suffix(".retry")?)
+    }
+
     /// The name that this moment gives.
     pub fn at(time: SystemTime) -> Self {
         let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
@@ -74,6 +79,11 @@ impl EntryId {
     /// The file name while the entry is claimed.
     pub fn claimed(&self) -> String {
         format!("build-{self}.lock")
+    }
+
+    /// The file beside it while it pauses.
+    pub fn retry(&self) -> String {
+        format!("build-{self}.retry")
     }
 
     fn parts(&self) -> (&str, &str) {

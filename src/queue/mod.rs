@@ -8,6 +8,7 @@
 //! | `build-<seconds>.<fraction>` | waiting |
 //! | `build-<seconds>.<fraction>.lock` | claimed by the holder of the drain lock |
 //! | `bad/build-...` and `bad/build-....why` | no valid request, and why |
+//! | `build-<seconds>.<fraction>.retry` | beside it: it was put back, and pauses |
 //!
 //! Beside them: `.last` (the last name given), `.drain` (the drain lock), `lock` (its PID, for people),
 //! `hold` (made by hand: nothing is claimed), `.new-*` (entries being written). What it means to build
@@ -24,6 +25,7 @@ pub mod lock_file;
 pub mod origin;
 pub mod reading;
 pub mod request;
+pub mod retry;
 
 pub use backlog::Backlog;
 pub use drain_lock::{Claimed, DrainLock};
@@ -32,3 +34,4 @@ pub use entry_id::EntryId;
 pub use origin::Origin;
 pub use reading::{EntryState, Listing};
 pub use request::{BuildRequest, Lane};
+pub use retry::Retry;

@@ -25,7 +25,7 @@ impl std::fmt::Display for Rc {
 
 impl Rc {
     /// As a shell that knows both would tell it.
-    pub fn new(rc: i32) -> Self {
+    pub const fn new(rc: i32) -> Self {
         Self(rc)
     }
 
@@ -74,6 +74,12 @@ pub enum Cause {
     Request,
     /// `build` died while it ran.
     Crash,
+    /// What it left of its record, or of its place in the queue, could not be worked with.
+    Record,
+    /// The machine, time and again: no space, no processes, no work directory.
+    Machine,
+    /// It asked for another try (exit code 75) for a whole day.
+    Tempfail,
     /// One that a later version knows.
     #[serde(other)]
     Other,

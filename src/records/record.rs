@@ -1,6 +1,7 @@
 //! The record of a build, `builds/<id>/`: what was asked, what ran, what came out.
 //!
-//! A record with a `result.json` is final. It is on the disk before anybody is told of it.
+//! A record with a `result.json` is final. It is on the disk before anybody is told of it. A build can write in its own
+//! record, so anything in it may be missing, garbled, a directory or a FIFO: nothing here waits for it or follows it.
 
 use std::{
     fs::DirBuilder,
@@ -18,7 +19,15 @@ use crate::{
     error_chain::at,
     home::Home,
     queue::{BuildRequest, EntryId},
+    regular_file,
 };
+
+/// What the name of something begins with that stood in a record's place and was none.
+pub const BROKEN_PREFIX: &str = ".broken-";
+
+/// The group looks.
+const MODE: u32 = 0o640;
+const DIR_MODE: u32 = 0o750;
 
 /// The directory of one build.
 #[derive(Debug, Clone)]
@@ -45,6 +54,9 @@ pub struct RunningAttempt {
     /// Has the fallback heard that the engine failed this build?
     #[serde(default)]
     pub engine_failed: bool,
+    /// Did `build` die while it ran?
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub died: bool,
 }
 
 /// `result.json`: the final word.
@@ -138,16 +150,31 @@ impl Record {
     pub fn begin(&self, claimed: &Path, bytes: &[u8]) -> io::Result<()> {
         DirBuilder::new()
             .recursive(true)
-            .mode(0o750)
+            .mode(DIR_MODE)
             .create(&self.dir)
             .map_err(at(format_args!("cannot make {}", self.dir.display())))?;
         let request = self.dir.join("request.json");
-        fs_err::hard_link(claimed, &request).or_else(|_| durable::replace(&request, bytes, 0o640))
+        fs_err::hard_link(claimed, &request).or_else(|_| durable::replace(&request, bytes, MODE))
+    }
+
+    /// A new record under this name, in the place of what cannot be used as one; that is kept as `builds/.broken-ID`.
+    pub fn remake(&self, bytes: &[u8]) -> io::Result<()> {
+        let (Some(builds), Some(id)) = (self.dir.parent(), self.dir.file_name()) else { return Ok(()) };
+        if self.dir.symlink_metadata().is_ok() {
+            let aside = format!("{BROKEN_PREFIX}{}", id.to_string_lossy());
+            let numbered = (1..1000).map(|number| format!("{aside}-{number}"));
+            let mut names = std::iter::once(aside.clone()).chain(numbered).map(|name| builds.join(name));
+            let free = names.find(|path| path.symlink_metadata().is_err());
+            fs_err::rename(&self.dir, free.ok_or(ErrorKind::AlreadyExists)?)?;
+        }
+        durable::create_dir(&self.dir, DIR_MODE)?;
+        durable::replace(&self.dir.join("request.json"), bytes, MODE)
     }
 
     /// What was asked, byte for byte.
     pub fn request_bytes(&self) -> io::Result<Vec<u8>> {
-        fs_err::read(self.dir.join("request.json"))
+        let path = self.dir.join("request.json");
+        regular_file::read(&path)?.ok_or_else(|| at(path.display())(ErrorKind::NotFound.into()))
     }
 
     /// What was asked.
@@ -166,24 +193,21 @@ impl Record {
         self.dir.join("result.json").symlink_metadata().is_ok()
     }
 
-    /// The try that runs, or ran when `build` died. One that is no such text counts as none.
-    pub fn running(&self) -> io::Result<Option<RunningAttempt>> {
-        match self.read("running.json") {
-            Err(error) if error.kind() == ErrorKind::InvalidData => Ok(None),
-            running => running,
-        }
+    /// The try that runs, or ran when `build` died. What cannot be read as one counts as none.
+    pub fn running(&self) -> Option<RunningAttempt> {
+        self.read("running.json").ok().flatten()
     }
 
     /// Writes down that a try begins, or what has become known of it. Not synced: it is there for whoever
     /// comes after a death of `build`, and a power cut is no build's doing.
     pub fn set_running(&self, running: &RunningAttempt) -> io::Result<()> {
-        durable::replace_unsynced(&self.dir.join("running.json"), &durable::json_line(running), 0o640)
+        durable::replace_unsynced(&self.dir.join("running.json"), &durable::json_line(running), MODE)
     }
 
-    /// No try runs any more, but those that were made still count.
-    pub fn set_waiting(&self) -> io::Result<()> {
-        match self.running()? {
-            Some(running) => self.set_running(&RunningAttempt { script_pid: None, ..running }),
+    /// No try runs any more, but those that were made still count. Did `build` die while the last one ran?
+    pub fn set_waiting(&self, died: bool) -> io::Result<()> {
+        match self.running() {
+            Some(running) => self.set_running(&RunningAttempt { script_pid: None, died, ..running }),
             None => Ok(()),
         }
     }
@@ -207,7 +231,7 @@ impl Record {
 
     /// Says the final word: the commit point of a build. Durable when this returns `Ok`.
     pub fn commit(&self, result: &BuildResult) -> io::Result<()> {
-        durable::replace(&self.dir.join("result.json"), &durable::json_line(result), 0o640)?;
+        durable::replace(&self.dir.join("result.json"), &durable::json_line(result), MODE)?;
         self.sync()
     }
 
@@ -219,11 +243,7 @@ impl Record {
 
     fn read<T: DeserializeOwned>(&self, name: &str) -> io::Result<Option<T>> {
         let path = self.dir.join(name);
-        match fs_err::read(&path) {
-            Ok(bytes) => parsed(&path, &bytes).map(Some),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        }
+        regular_file::read(&path)?.map(|bytes| parsed(&path, &bytes)).transpose()
     }
 }
 

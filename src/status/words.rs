@@ -31,6 +31,9 @@ pub fn cause(cause: Cause) -> &'static str {
         Cause::Installation => "the installation",
         Cause::Request => "the request",
         Cause::Crash => "a crash of build",
+        Cause::Record => "its record",
+        Cause::Machine => "the machine",
+        Cause::Tempfail => "something that it needs",
         Cause::Other => "something else",
     }
 }

@@ -6,7 +6,7 @@
 //! Of what came, only an end that may begin a secret is held back until more comes, or the output is over. A pause is no
 //! reason to let it go: a secret may be printed in two halves.
 
-use std::{collections::BTreeSet, fmt, io, path::Path, sync::Arc};
+use std::{collections::BTreeSet, fmt, fs::File, io, path::Path, sync::Arc};
 
 use aho_corasick::{AhoCorasick, MatchKind};
 
@@ -158,6 +158,11 @@ impl MaskedLog {
     /// As [`OutputLog::create`].
     pub fn create(path: &Path, limit: u64, mask: &Mask) -> io::Result<Self> {
         Ok(Self { log: OutputLog::create(path, limit)?, masked: mask.begin() })
+    }
+
+    /// As [`OutputLog::file`].
+    pub fn file(&self) -> Arc<File> {
+        self.log.file()
     }
 
     /// Appends what came.

@@ -10,6 +10,7 @@ use std::{
     io,
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use fs_err::os::unix::fs::OpenOptionsExt;
@@ -22,7 +23,7 @@ const STEP: u64 = 256 << 10;
 /// `output.log` while it is written.
 #[derive(Debug)]
 pub struct OutputLog {
-    file: File,
+    file: Arc<File>,
     path: PathBuf,
     limit: u64,
     /// Bytes of the head: a quarter of the limit.
@@ -43,8 +44,13 @@ impl OutputLog {
             .truncate(true)
             .mode(0o640)
             .open(path)?;
-        let file = file.into_file();
+        let file = Arc::new(file.into_file());
         Ok(Self { file, path: path.to_path_buf(), limit, head: limit / 4, length: 0, total: 0 })
+    }
+
+    /// The file itself: what is in it can be read also when its name is gone.
+    pub fn file(&self) -> Arc<File> {
+        Arc::clone(&self.file)
     }
 
     /// Appends what came.

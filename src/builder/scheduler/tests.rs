@@ -21,7 +21,7 @@ fn listed(names: &[&str]) -> Event {
 }
 
 fn looked(name: &str, state: EntryState) -> Event {
-    Event::Looked { id: id(name), state: Ok(state), is_final: false, held: false }
+    Event::Looked { id: id(name), state: Ok(state), past: Past::default(), held: false }
 }
 
 /// It asks to build something in this repository.
@@ -173,7 +173,7 @@ fn an_entry_of_the_id_of_a_running_build_waits_for_its_end_and_is_refused_then()
     let again = Event::Looked {
         id: id("1.0"),
         state: Ok(EntryState::Request(request("b"), Vec::new())),
-        is_final: true,
+        past: Past { is_final: true, ..Past::default() },
         held: false,
     };
     table.row([again], &["reject 1.0: a build of this name is finished: give it another name"]);
@@ -198,7 +198,7 @@ fn on_hold_nothing_starts_and_when_it_ends_the_oldest_does() {
     let held = Event::Looked {
         id: id("1.0"),
         state: Ok(EntryState::Request(request("a"), Vec::new())),
-        is_final: false,
+        past: Past::default(),
         held: true,
     };
     table.row([held], &["SendMailAndTell(1)"]);
@@ -225,7 +225,7 @@ fn an_entry_that_cannot_be_opened_is_told_of_and_keeps_no_other_from_being_built
     let unreadable = Event::Looked {
         id: id("1.0"),
         state: Err(io::ErrorKind::PermissionDenied.into()),
-        is_final: false,
+        past: Past::default(),
         held: false,
     };
     table.row([unreadable], &["tell an entry in queue/ cannot be opened", "look 2.0"]);
@@ -268,4 +268,51 @@ fn a_letter_that_is_written_after_the_last_round_of_mail_makes_another_necessary
     table.row([looked("1.0", EntryState::Invalid("why".to_string()))], &["reject 1.0: why"]);
     table.row([Event::MailSent(1), Event::Rejected], &["SendMailAndTell(2)"]);
     table.ends(2, "Exit(Drained)");
+}
+
+#[test]
+fn an_entry_that_pauses_keeps_its_lane_waiting_and_nobody_else() {
+    let mut table = Table::new(1);
+    table.row([listed(&["1.0", "2.0", "3.0"])], &["look 1.0"]);
+    let pauses = |name: &str| Event::Looked {
+        id: id(name),
+        state: Ok(EntryState::Request(request("a"), Vec::new())),
+        past: Past { pause: Duration::from_secs(60), standing: Some(fault()), ..Past::default() },
+        held: false,
+    };
+    table.row([pauses("1.0")], &["tell a test", "look 2.0"]);
+    // Of the same lane: behind it.
+    table.row([is_for("2.0", "a")], &["look 3.0"]);
+    table.starts("3.0", "b", &[]);
+    table.row([finished("3.0")], &["SendMail", "EndOrphans", "Sweep", "SendMailAndTell(1)"]);
+    assert_eq!(table.0.wakes_at(), Some(Duration::from_secs(60)));
+    // While others keep us here it goes on when its time has come.
+    table.1 = Duration::from_secs(60);
+    table.row([], &["look 1.0"]);
+    table.starts("1.0", "a", &[]);
+    table.row([finished("1.0")], &["SendMail", "EndOrphans", "look 2.0"]);
+    table.row([pauses("2.0")], &["tell a test", "Sweep", "SendMailAndTell(2)"]);
+    // Nothing to stay for.
+    table.row([Event::MailSent(2)], &["List"]);
+    table.row([listed(&["2.0"])], &["look 2.0"]);
+    table.row([is_for("2.0", "a")], &["Exit(Drained)"]);
+}
+
+#[test]
+fn those_under_which_build_has_died_are_tried_one_at_a_time() {
+    let mut table = Table::new(4);
+    table.row([listed(&["1.0", "2.0", "3.0"])], &["look 1.0"]);
+    let died = |name: &str, repository: &str| Event::Looked {
+        id: id(name),
+        state: Ok(EntryState::Request(request(repository), Vec::new())),
+        past: Past { is_suspect: true, ..Past::default() },
+        held: false,
+    };
+    table.row([died("1.0", "a")], &["claim 1.0"]);
+    table.row([claimed("1.0", "a")], &["start 1.0", "look 2.0"]);
+    table.row([died("2.0", "b")], &["look 3.0"]);
+    table.starts("3.0", "c", &[]);
+    table.row([finished("3.0")], &["SendMail"]);
+    table.row([finished("1.0")], &["SendMail", "EndOrphans", "look 2.0"]);
+    table.row([died("2.0", "b")], &["claim 2.0"]);
 }

@@ -3,6 +3,7 @@
 mod after;
 mod check;
 mod chunks;
+mod containment;
 mod demo;
 mod distribute;
 mod git_password;

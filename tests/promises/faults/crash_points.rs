@@ -151,6 +151,7 @@ fn refused_any_call_that_changes_something_no_try_is_burnt_and_all_goes_on() {
         );
         let is_final = ci.path(&format!("builds/{id}/result.json")).exists();
         let before = ran(&ci);
+        ci.end_pauses();
         assert_concluded(&ci, &id, &what);
         assert!(!is_final || ran(&ci) == before, "{what}: a build that has its result is not run again");
         assert_eq!(ci.record().result["attempts"], 1, "{what}: {}", ci.log());

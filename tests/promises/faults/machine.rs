@@ -55,7 +55,8 @@ struct SmallDisk {
 
 impl SmallDisk {
     fn new(build_packages: &str) -> Option<Self> {
-        let ci = Installation::new();
+        let mut ci = Installation::new();
+        ci.set("AMP_CI_MIN_FREE", "1");
         let elsewhere = temp_dir();
         let mount = Mount::tmpfs(ci.home(), "size=3M")?;
         for dir in ["queue", "scripts"] {
@@ -94,7 +95,11 @@ struct Seen {
 
 /// Cron's minutes.
 fn start(ci: &Installation, times: usize) -> Seen {
-    start_with(times, || ci.command("build"))
+    start_with(times, || {
+        // An hour has passed.
+        ci.end_pauses();
+        ci.command("build")
+    })
 }
 
 fn start_with(times: usize, command: impl Fn() -> Command) -> Seen {
@@ -194,6 +199,7 @@ fn a_work_directory_that_goes_while_builds_run_burns_nothing() {
     assert_eq!(told.len(), troubles(&ci).len(), "each once");
     fs::write(ci.path("mended"), "").unwrap();
     fs::create_dir(ci.path("work")).unwrap();
+    ci.end_pauses();
     ci.build(3);
     assert_built(&ci, &ids);
 }
@@ -223,26 +229,28 @@ fn a_full_disk_before_a_build_is_told_without_space_and_goes_by_itself() {
 
 #[test]
 #[ignore = "second tier"]
-fn a_disk_that_a_build_s_output_fills_is_a_fault_and_no_verdict() {
+fn a_build_whose_output_fills_the_disk_is_tried_again_behind_the_others_and_is_given_up_then() {
     let Some(disk) = SmallDisk::new("") else { return };
     let ci = &disk.ci;
-    ci.chunk(
-        "build_packages",
-        &format!("[ -e {}/mended ] || yes | head -c 9000000; exit 3", ci.home().display()),
-    );
-    let ids = [ci.push(&Push::to("a", "main")), ci.push(&Push::to("b", "main"))];
-    let seen = start(ci, 4);
-    assert_eq!((seen.codes, seen.stderr), (vec![1; 4], vec![]));
-    assert_eq!(ci.entries().len(), 2);
-    assert_eq!(troubles(ci).len(), 1, "{:?}", troubles(ci));
-    // What the try wrote does not keep the disk full: there is room for the next push.
-    ci.push(&Push::to("c", "main"));
-    fs::write(ci.path("mended"), "").unwrap();
-    ci.build(1);
-    assert_eq!(ci.records().len(), 3);
-    assert!(ci.records().iter().all(|record| record.result["attempts"] == 1 && record.outcome() == "failed"));
-    assert_eq!(ci.letters().len(), 4);
-    assert_eq!(ci.records()[0].id, ids[0]);
+    ci.chunk("build_packages", "[ {repository} != full ] || yes | head -c 9000000; exit 3");
+    let full = ci.push(&Push::to("full", "main"));
+    let other = ci.push(&Push::to("other", "main"));
+    // Its own: what it wrote is removed, and then there is space.
+    let retry = ci.path(&format!("queue/build-{full}.retry"));
+    for times in 1..=3 {
+        ci.build(1);
+        assert_eq!(retry.exists(), times < 3, "{times}");
+        if let Ok(text) = fs::read_to_string(&retry) {
+            fs::write(&retry, text.replace("\"until\":\"2", "\"until\":\"1")).unwrap();
+        }
+    }
+    assert_eq!(ci.entries(), [""; 0]);
+    let records = ci.records();
+    assert_eq!((records[0].id.as_str(), records[0].outcome()), (full.as_str(), "error"));
+    assert!(records[0].result["reason"].as_str().unwrap().contains("No space left on device"));
+    assert_eq!((records[1].id.as_str(), records[1].outcome()), (other.as_str(), "failed"));
+    assert!(troubles(ci).is_empty());
+    assert_eq!(ci.letters().len(), 3);
     ci.assert_all_over();
 }
 
@@ -263,6 +271,7 @@ fn a_disk_that_is_full_when_a_build_ends_leaves_it_to_be_built_again() {
     assert_eq!(troubles(ci).len(), 1, "{:?}", troubles(ci));
     disk.free();
     fs::write(ci.path("mended"), "").unwrap();
+    ci.end_pauses();
     ci.build(1);
     assert_built(ci, std::slice::from_ref(&id));
     assert_eq!(ci.letters().len(), 2);
@@ -327,6 +336,7 @@ fn however_few_descriptors_there_are_no_entry_is_dropped_or_burnt() {
     let ids = thirty(&ci);
     for limit in 3..40 {
         let seen = start_with(1, || {
+            ci.end_pauses();
             let mut command = ci.command("prlimit");
             command.arg(format!("--nofile={limit}")).arg(env!("CARGO_BIN_EXE_amp_build"));
             command
@@ -340,6 +350,7 @@ fn however_few_descriptors_there_are_no_entry_is_dropped_or_burnt() {
         });
         assert_eq!(lost.count(), 0, "with {limit} descriptors");
     }
+    ci.end_pauses();
     ci.build(1);
     assert_built(&ci, &ids);
     assert!(names(&ci.path("queue/bad")).is_empty());
@@ -387,6 +398,7 @@ fn however_few_processes_there_are_no_entry_is_dropped_or_burnt() {
         );
         assert!(seen.stderr.is_empty(), "{limit}: {:?}", seen.stderr);
     }
+    ci.end_pauses();
     let seen = start_with(1, || build_as(&ci, &nobody, &["--nproc=100".to_string()]));
     assert_eq!((seen.codes, seen.stderr), (vec![0], vec![]));
     let records = ci.records();
@@ -428,12 +440,13 @@ fn a_running_build_goes_on_when_a_fault_meets_another() {
     let mut build = ci.start_build(2);
     wait_until("the work directory is gone", || ci.path("moved").exists());
     let other = ci.push(&Push::to("other", "main"));
-    wait_until("the fault is said", || said(&ci, "no workspace can be made") == 1);
+    wait_until("the fault is said", || said(&ci, "there is no work directory") == 1);
     fs::write(ci.path("go"), "").unwrap();
     assert_eq!(build.wait(), 1);
     assert_eq!((ci.record().id, ci.record().outcome().to_string()), (slow.clone(), "succeeded".to_string()));
     assert_eq!(ci.entries(), [format!("build-{other}")]);
     fs::rename(ci.path("gone"), ci.path("work")).unwrap();
+    ci.end_pauses();
     ci.build(1);
     assert_built(&ci, &[slow, other]);
 }

@@ -249,12 +249,15 @@ impl Installation {
 
     /// The names of all files directly in `queue/` that are entries, waiting or claimed, sorted.
     pub fn entries(&self) -> Vec<String> {
-        names(&self.path("queue")).into_iter().filter(|name| name.starts_with("build-")).collect()
+        let is_entry = |name: &String| name.starts_with("build-") && !name.ends_with(".retry");
+        names(&self.path("queue")).into_iter().filter(is_entry).collect()
     }
 
     /// All final records, oldest first by name.
     pub fn records(&self) -> Vec<Record> {
-        let read = |path: PathBuf| serde_json::from_slice(&fs::read(path).ok()?).ok();
+        // Whatever a build has made of it: nobody waits for a FIFO.
+        let is_file = |path: &PathBuf| path.symlink_metadata().is_ok_and(|metadata| metadata.is_file());
+        let read = |path: PathBuf| serde_json::from_slice(&fs::read(Some(path).filter(is_file)?).ok()?).ok();
         names(&self.path("builds"))
             .into_iter()
             .filter_map(|id| {
@@ -274,6 +277,13 @@ impl Installation {
         let mut records = self.records();
         assert_eq!(records.len(), 1, "one record; build.log:\n{}", self.log());
         records.remove(0)
+    }
+
+    /// Whatever was put back and pauses goes on with the next build.
+    pub fn end_pauses(&self) {
+        for name in names(&self.path("queue")).iter().filter(|name| name.ends_with(".retry")) {
+            fs::remove_file(self.path("queue").join(name)).unwrap();
+        }
     }
 
     /// What waits in the outbox is tried again by the next pass.

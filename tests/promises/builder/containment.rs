@@ -1,0 +1,239 @@
+//! One build's trouble stays its own: whatever it does to its record, its entry or to `build`, the others are built, and
+//! the right person hears.
+
+use std::{
+    fs,
+    os::unix::fs::symlink,
+    path::Path,
+    process::{Command, ExitStatus},
+};
+
+use serde_json::{Value, json};
+
+use crate::support::{
+    installation::{Installation, Push},
+    wait::wait_until,
+};
+
+/// Chunks that do this for the repository `bad`; all others succeed.
+fn bad_does(what: &str) -> Installation {
+    Installation::building(&format!("if [ {{repository}} = bad ]; then {what}\nfi; true"))
+}
+
+/// One `bad` among ten others.
+fn push_all(ci: &Installation) -> String {
+    let before: Vec<_> = (0..5).map(|n| ci.push(&Push::to(&format!("good{n}"), "main"))).collect();
+    let bad = ci.push(&Push::to("bad", "main").by("Ana", "ana@example.org"));
+    for n in 5..10 {
+        ci.push(&Push::to(&format!("good{n}"), "main"));
+    }
+    assert_eq!(before.len(), 5);
+    bad
+}
+
+fn assert_others_built(ci: &Installation, what: &str) {
+    let records: Vec<_> =
+        ci.records().into_iter().filter(|record| record.request["repository"] != "bad").collect();
+    assert_eq!(records.len(), 10, "{what}: {}", ci.log());
+    for record in records {
+        assert_eq!(record.outcome(), "succeeded", "{what}");
+        assert_eq!(record.result["attempts"], 1, "{what}");
+    }
+}
+
+/// To whom letters went, in all.
+fn heard(ci: &Installation) -> Vec<String> {
+    let mut heard: Vec<_> = ci.letters().into_iter().map(|letter| letter.to).collect();
+    heard.sort();
+    heard
+}
+
+fn of(ci: &Installation, id: &str, name: &str) -> Value {
+    serde_json::from_slice(&fs::read(ci.path(&format!("builds/{id}/{name}"))).unwrap()).unwrap()
+}
+
+fn result(ci: &Installation, id: &str) -> Value {
+    of(ci, id, "result.json")
+}
+
+#[test]
+fn a_build_that_wrecks_its_own_record_is_told_of_as_if_it_had_not() {
+    for (wreck, is_whole) in [
+        ("rm -rf ./*", true),
+        ("rm -rf ./* .[!.]*; mkdir request.json output.log running.json", true),
+        ("rm -f request.json; mkfifo request.json; rm -f running.json; mkfifo running.json", true),
+        (
+            "for f in running.json build.sh output.log; do rm $f; ln -s /dev/zero $f; done; rm request.json; ln -s request.json request.json",
+            true,
+        ),
+        ("for f in request.json running.json build.sh; do echo garbage > $f; done", true),
+        ("mkdir -p result.json/x", false),
+        ("cd ..; rm -rf $AMP_CI_BUILD_ID", false),
+        ("cd ..; rm -rf $AMP_CI_BUILD_ID; echo > $AMP_CI_BUILD_ID", false),
+        ("cd ..; rm -rf $AMP_CI_BUILD_ID; ln -s loop $AMP_CI_BUILD_ID", false),
+        ("cd ..; rm -rf $AMP_CI_BUILD_ID; mkfifo $AMP_CI_BUILD_ID", false),
+    ] {
+        let ci = bad_does(&format!("echo 'these words'; cd \"$(dirname \"$0\")\"; {wreck}; exit 3"));
+        let id = push_all(&ci);
+        ci.build(2);
+        assert_others_built(&ci, wreck);
+        assert_eq!(
+            (result(&ci, &id)["outcome"].clone(), result(&ci, &id)["rc"].clone()),
+            (json!("failed"), json!(3)),
+            "{wreck}"
+        );
+        assert_eq!(heard(&ci), ["ana@example.org"], "{wreck}");
+        assert!(ci.letter().text.contains("these words"), "{wreck}: {}", ci.letter().text);
+        assert_eq!(ci.entries(), [""; 0], "{wreck}");
+        if !is_whole {
+            assert_eq!(of(&ci, &id, "request.json")["repository"], "bad", "{wreck}");
+        }
+        // And it stays so.
+        ci.build(1);
+        assert_eq!(heard(&ci).len(), 1, "{wreck}");
+    }
+}
+
+#[test]
+fn what_stands_in_a_record_s_place_makes_its_build_an_error_and_keeps_nobody_else() {
+    type Put = fn(&Path);
+    let strange: [(&str, Put); 5] = [
+        ("a file", |path| fs::write(path, "garbage").unwrap()),
+        ("a FIFO", |path| assert!(done("mkfifo", path).success())),
+        ("a dangling link", |path| symlink("nowhere", path).unwrap()),
+        ("a looping link", |path| symlink(path, path).unwrap()),
+        ("a record whose request is a directory", |path| {
+            fs::create_dir_all(path.join("request.json/x")).unwrap();
+        }),
+    ];
+    for (what, put) in strange {
+        let ci = bad_does("true");
+        let id = push_all(&ci);
+        fs::create_dir(ci.path("builds")).unwrap();
+        put(&ci.path(&format!("builds/{id}")));
+        // It might have been the machine's: it is tried three times, and others go first.
+        for _ in 0..3 {
+            assert_eq!(ci.build_to_its_end(2) & !1, 0);
+            assert_others_built(&ci, what);
+            let retry = ci.path(&format!("queue/build-{id}.retry"));
+            if retry.exists() {
+                set(&retry, "until", &json!("2026-01-01T00:00:00Z"));
+            }
+        }
+        assert_eq!(result(&ci, &id)["cause"], "record", "{what}: {}", ci.log());
+        assert_eq!(heard(&ci), ["ana@example.org", "operator@example.org"], "{what}");
+        assert_eq!(ci.entries(), [""; 0], "{what}");
+    }
+}
+
+fn done(program: &str, path: &Path) -> ExitStatus {
+    Command::new(program).arg(path).status().unwrap()
+}
+
+#[test]
+fn exit_code_75_puts_an_entry_back_with_growing_pauses_behind_all_others_and_for_a_day_at_most() {
+    let ci = bad_does("[ -e ../../mended ] || exit 75");
+    let id = push_all(&ci);
+    let second = ci.push(&Push::to("bad", "main"));
+    let retry = ci.path(&format!("queue/build-{id}.retry"));
+    for times in 1..=2 {
+        assert_eq!(ci.build_to_its_end(2), 0);
+        assert_others_built(&ci, "75");
+        let said: Value = serde_json::from_slice(&fs::read(&retry).unwrap()).unwrap();
+        assert_eq!(said["count"], times);
+        assert_eq!(ci.entries().len(), 2, "its lane waits for it");
+        assert!(heard(&ci).is_empty(), "{times}");
+        // Its time has come.
+        set(&retry, "until", &json!("2026-01-01T00:00:00Z"));
+    }
+    // From the third time on somebody hears, once.
+    for _ in 0..2 {
+        assert_eq!(ci.build_to_its_end(2), 1);
+    }
+    assert_eq!(heard(&ci), ["operator@example.org"]);
+    assert!(
+        ci.letter()
+            .text
+            .contains(&format!("build-{id}, 3 times: its script asked for another try (exit code 75)"))
+    );
+    // A day is over.
+    set(&retry, "until", &json!("2026-01-01T00:00:00Z"));
+    set(&retry, "since", &json!("2026-01-01T00:00:00Z"));
+    fs::write(ci.path("mended"), "").unwrap();
+    fs::remove_file(ci.path("mended")).unwrap();
+    assert_eq!(ci.build_to_its_end(2), 0);
+    assert_eq!(
+        (result(&ci, &id)["outcome"].clone(), result(&ci, &id)["cause"].clone()),
+        (json!("error"), json!("tempfail"))
+    );
+    assert!(!retry.exists());
+    assert_eq!(heard(&ci), ["ana@example.org", "operator@example.org", "operator@example.org"]);
+    // The next of its lane has a day of its own, and goes on as soon as it is let.
+    let retry = ci.path(&format!("queue/build-{second}.retry"));
+    assert!(retry.exists());
+    fs::write(ci.path("mended"), "").unwrap();
+    fs::remove_file(retry).unwrap();
+    ci.build(1);
+    assert_eq!(result(&ci, &second)["outcome"], "succeeded");
+    assert_eq!(result(&ci, &second)["attempts"], 1);
+}
+
+#[test]
+fn a_pause_is_over_at_once_when_its_file_is_removed_while_build_runs() {
+    let ci = Installation::building(
+        "if [ {repository} = bad ]; then [ -e ../../mended ] || exit 75; else touch ../../at-work; until [ -e ../../go ]; do sleep 0.01; done; fi",
+    );
+    let id = ci.push(&Push::to("bad", "main"));
+    ci.push(&Push::to("good", "main"));
+    let mut build = ci.start_build(2);
+    ci.wait_at("work");
+    let retry = ci.path(&format!("queue/build-{id}.retry"));
+    wait_until("it pauses", || retry.exists() && ci.path(&format!("queue/build-{id}")).exists());
+    fs::write(ci.path("mended"), "").unwrap();
+    fs::remove_file(retry).unwrap();
+    wait_until("it is built", || ci.path(&format!("builds/{id}/result.json")).exists());
+    fs::write(ci.path("go"), "").unwrap();
+    assert_eq!(build.wait(), 0);
+}
+
+#[test]
+fn a_build_that_kills_build_again_and_again_takes_nobody_with_it() {
+    let ci = Installation::building(
+        "echo x >> ../../ran-{repository}; until [ -e ../../go ] || [ {repository} = bad ]; do sleep 0.01; done
+         if [ {repository} = bad ]; then until [ $(cat ../../ran-* | wc -l) -ge 3 ]; do sleep 0.01; done; kill -9 $PPID; sleep 60; fi",
+    );
+    let ids: Vec<_> = ["a", "bad", "b"].map(|name| ci.push(&Push::to(name, "main"))).into();
+    // Together once; then one at a time.
+    assert_ne!(ci.build_to_its_end(3), 0);
+    fs::write(ci.path("go"), "").unwrap();
+    for _ in 0..3 {
+        ci.build_to_its_end(3);
+    }
+    assert_eq!(result(&ci, &ids[1])["cause"], "crash", "{}", ci.log());
+    for id in [&ids[0], &ids[2]] {
+        assert_eq!(result(&ci, id)["outcome"], "succeeded", "{}", ci.log());
+    }
+}
+
+#[test]
+fn an_entry_that_cannot_be_moved_to_bad_is_told_of_and_passed() {
+    let ci = bad_does("true");
+    push_all(&ci);
+    fs::write(ci.path("queue/bad"), "in the way").unwrap();
+    ci.entry("1700000000.1", "[]");
+    for _ in 0..3 {
+        assert_eq!(ci.build_to_its_end(2), 1);
+    }
+    assert_others_built(&ci, "bad is a file");
+    assert_eq!(heard(&ci), ["operator@example.org"]);
+    fs::remove_file(ci.path("queue/bad")).unwrap();
+    ci.build(1);
+    assert_eq!(ci.entries(), [""; 0]);
+}
+
+/// Replaces a member of a JSON file.
+fn set(path: &Path, name: &str, value: &Value) {
+    let mut all: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+    all[name] = value.clone();
+    fs::write(path, all.to_string()).unwrap();
+}
