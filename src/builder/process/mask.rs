@@ -26,6 +26,8 @@ struct Secrets {
     search: AhoCorasick,
     texts: Vec<Vec<u8>>,
     longest: usize,
+    /// Does one begin with this byte? Most of an output needs no second look.
+    begins: [bool; 256],
 }
 
 /// An output on its way, and the end of it that may begin a secret.
@@ -61,11 +63,13 @@ impl Mask {
         // Of secrets that begin at the same place the longest counts, else its rest would be shown.
         let search = AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(&texts);
         let longest = texts.iter().map(Vec::len).max().unwrap_or_default();
+        let mut begins = [false; 256];
+        texts.iter().for_each(|text| begins[usize::from(text[0])] = true);
         // So many or so long that there is no memory for them: no environment holds that.
         Self(
-            search
-                .ok()
-                .map(|search| Arc::new(Secrets { search, texts: texts.into_iter().collect(), longest })),
+            search.ok().map(|search| {
+                Arc::new(Secrets { search, texts: texts.into_iter().collect(), longest, begins })
+            }),
         )
     }
 
@@ -117,7 +121,9 @@ impl Secrets {
         let first = from.max((text.len() + 1).saturating_sub(self.longest));
         let may_begin =
             |end: &[u8]| self.texts.iter().any(|secret| secret.len() > end.len() && secret.starts_with(end));
-        (first..text.len()).find(|at| may_begin(&text[*at..])).unwrap_or(text.len())
+        (first..text.len())
+            .find(|at| self.begins[usize::from(text[*at])] && may_begin(&text[*at..]))
+            .unwrap_or(text.len())
     }
 }
 
