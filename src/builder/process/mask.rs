@@ -64,7 +64,9 @@ impl Mask {
         let search = AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(&texts);
         let longest = texts.iter().map(Vec::len).max().unwrap_or_default();
         let mut begins = [false; 256];
-        texts.iter().for_each(|text| begins[usize::from(text[0])] = true);
+        for text in &texts {
+            begins[usize::from(text[0])] = true;
+        }
         // So many or so long that there is no memory for them: no environment holds that.
         Self(
             search.ok().map(|search| {
