@@ -11,6 +11,7 @@
 //! * [`queue`]: what both sides of the directory `queue/` agree on: the request, the entry, the order.
 //! * [`home`]: where everything is.
 //! * [`host`]: the names of this host and of our account.
+//! * [`asker`]: who sits at the terminal.
 //! * [`detached`]: starting programs as if nobody had started us.
 //! * [`directory`]: what lies in a directory that need not be there.
 //! * [`durable`]: writing a file that survives a power cut.
@@ -24,6 +25,7 @@
 //! * [`regular_file`]: opening what somebody else may have put there.
 //! * [`size`], [`timeout`]: bytes and times, as people write them.
 
+mod asker;
 mod builder;
 mod detached;
 mod directory;

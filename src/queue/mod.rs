@@ -11,7 +11,7 @@
 //! | `build-<seconds>.<fraction>.retry` | beside it: it was put back, and pauses |
 //!
 //! Beside them: `.last` (the last name given), `.drain` (the drain lock), `lock` (its PID, for people),
-//! `hold` (made by hand: nothing is claimed), `.new-*` (entries being written). What it means to build
+//! `hold` (made by `build hold` or by hand: nothing is claimed), `.new-*` (entries being written). What it means to build
 //! something is not known here.
 
 pub mod backlog;

@@ -11,5 +11,6 @@ mod house;
 mod peer;
 mod queue;
 mod status;
+mod steering;
 mod support;
 mod webhook;

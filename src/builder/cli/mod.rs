@@ -8,7 +8,7 @@ use clap::{
 
 use self::{
     catch_up::CatchUpArguments, check::CheckArguments, drain::DrainArguments, failure::Failure,
-    init::InitArguments,
+    hold::HoldArguments, init::InitArguments, queue::QueueArguments, rerun::RerunArguments,
 };
 use crate::{
     home::{Home, HomeError},
@@ -19,7 +19,10 @@ mod catch_up;
 mod check;
 mod drain;
 mod failure;
+mod hold;
 mod init;
+mod queue;
+mod rerun;
 
 /// Build what waits in queue/, oldest first, and write to the committer of what fails
 ///
@@ -53,6 +56,28 @@ enum Verb {
     /// Exit codes: 0 succeeded; 1 failed, timed out or error; 2 usage or several candidates; 3 cancelled, superseded or
     /// skipped; 4 no such build; 5 it could not be found out.
     Wait(WaitArguments),
+    /// Build something again: the same request as a new entry
+    ///
+    /// By hand: cp builds/ID/request.json queue/build-$(date +%s.%N). The record says whose rerun it is and who asked;
+    /// the letter goes to the same committer. For what its branch is, a rerun stands where the first build of its request
+    /// stands: the old success of a branch that is red, run again, mends nothing. Exit codes: 0 it is queued, 1 it cannot be,
+    /// 2 usage or several candidates, 3 it still waits to be built, 4 no such build.
+    Rerun(RerunArguments),
+    /// Build the tip of a branch as it is now, as if it had just been pushed
+    ///
+    /// For a first build, or a nightly one by cron. Nobody gets a letter at an address of their own: the fallback does.
+    /// Exit codes: 0 it is queued, 1 the repository could not be asked, or the entry not be stored, 2 usage, or a bad
+    /// setting, 4 no such branch.
+    Queue(QueueArguments),
+    /// Begin nothing new until `unhold`; what runs goes on, and pushes are queued
+    ///
+    /// By hand: touch queue/hold. `status` and the page show who holds it, since when and why. Exit codes: 0 it is held
+    /// from now on, 1 not, 2 usage, 3 it is held already, and by whom.
+    Hold(HoldArguments),
+    /// Build again what waits
+    ///
+    /// By hand: rm queue/hold. Exit codes: 0 nothing holds the queue, 1 it is still held, 2 usage.
+    Unhold,
     /// Look at the installation, say what is wrong and what to do
     ///
     /// Exit codes: 0 all is well, 1 something is wrong, 2 usage, or a bad setting.
@@ -79,8 +104,7 @@ queue/. Every setting is also an environment variable, named in brackets; the la
 environment.sh in the home. Where mail goes is AMP_CI_SMTP_URL alone (default smtp://localhost:25; smtps://user:pass@host; \
 smtp://host?tls=required; file:///dir writes .eml files).
 
-By hand: `touch queue/hold` pauses; `cp builds/ID/request.json queue/build-$(date +%s.%N)` builds again; `kill PID` of \
-build puts its builds back.";
+`kill PID` of build puts its builds back.";
 
 /// Does what the command line says.
 pub fn run() -> ExitCode {
@@ -101,6 +125,10 @@ fn carry_out(Arguments { verb, home, drain }: Arguments) -> Result<u8, Failure> 
         None => drain::run(ours(home)?, drain),
         Some(Verb::Check(verb)) => check::run(&ours(home)?, verb),
         Some(Verb::CatchUp(verb)) => catch_up::run(&ours(home)?, verb),
+        Some(Verb::Rerun(verb)) => rerun::run(&ours(home)?, &verb),
+        Some(Verb::Queue(verb)) => queue::run(&ours(home)?, verb),
+        Some(Verb::Hold(verb)) => hold::hold(&ours(home)?, &verb),
+        Some(Verb::Unhold) => hold::unhold(&ours(home)?),
         Some(Verb::Init(verb)) => init::run(&verb),
         Some(Verb::Status(verb)) => Ok(terminal::status(&home.map_err(unknown)?, &verb)),
         Some(Verb::Log(verb)) => Ok(terminal::log(&home.map_err(unknown)?, &verb)),

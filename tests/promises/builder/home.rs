@@ -288,6 +288,10 @@ fn in_somebody_else_s_home_no_program_acts_and_whoever_may_read_looks() {
         "amp_build --threads 1",
         "amp_build check",
         "amp_build catch-up",
+        "amp_build rerun latest",
+        "amp_build queue amp_mgms",
+        "amp_build hold",
+        "amp_build unhold",
         "queue_build r refs/heads/main 84ce5aeb5cbfe12bf72096f34d93c9f5d148e997 x x@example.org",
     ] {
         let refused = account.try_to(&format!("AMP_CI_HOME=$HOME/ci amp_ci/target/release/{act}"));

@@ -7,6 +7,7 @@ use crate::{
     builder::original::refuse_beside_the_original,
     home::Home,
     status::{Document, Reader},
+    text::printable,
 };
 
 /// Cron starts `build` every minute; one that does not come is missed once.
@@ -27,8 +28,9 @@ pub fn look(findings: &mut Findings, home: &Home) {
             last_seen(seen)
         )),
     }
-    if drain.hold.is_some() {
-        note("queue/hold exists: nothing is built until it is removed");
+    if let Some(hold) = drain.hold {
+        let said = hold.text.map_or_else(String::new, |text| format!(" ({})", printable(&text)));
+        note(&format!("queue/hold exists{said}: nothing is built until `build unhold`"));
     }
     for problem in problems.iter().filter(|problem| matches!(problem.check, "trouble" | "queue" | "home")) {
         findings.wrong(&format!("{}; see the end of build.log", problem.text));

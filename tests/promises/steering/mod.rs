@@ -1,0 +1,3 @@
+//! What people ask of `build` while it works, and who hears.
+
+mod verbs;
