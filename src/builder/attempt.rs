@@ -205,8 +205,10 @@ impl<'a> Attempt<'a> {
         let deadline = Cell::new(limit.0.map(|limit| Instant::now() + limit));
         let words = vec!["/bin/bash".into(), self.record.script().into()];
         let running = self.start(on_record, words, false)?;
-        Ok(match running.follow(&mut |_, bytes| output.write(bytes), &deadline)? {
-            ProcessEnd::Exited(status) => ScriptEnd::Verdict(Verdict::Ran(status.into())),
+        let end = running.follow(&mut |_, bytes| output.write(bytes), &deadline)?;
+        let early = self.record.take_progress();
+        Ok(match end {
+            ProcessEnd::Exited(status) => ScriptEnd::exited(status.into(), &early),
             ProcessEnd::TimedOut(status) => ScriptEnd::Verdict(Verdict::timed_out(status.into(), limit)),
             ProcessEnd::Stopped => ScriptEnd::Stopped,
         })
@@ -245,7 +247,10 @@ impl<'a> Attempt<'a> {
         // As whom to fetch, build.sh does not say: it is kept.
         let credentials = self.builder.settings.git_base.credentials();
         let credentials = credentials.iter().map(|(name, value)| (*name, value.as_str()));
-        let variables: Vec<_> = self.variables().into_iter().chain(credentials).collect();
+        let progress = self.record.progress();
+        // A node need not see the record: run.sh has a place for it.
+        let progress = progress.to_str().filter(|_| !is_launched).map(|path| (compose::PROGRESS, path));
+        let variables: Vec<_> = self.variables().into_iter().chain(credentials).chain(progress).collect();
         let spec = ProcessSpec {
             words,
             errors_apart: is_launched,

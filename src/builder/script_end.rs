@@ -1,6 +1,9 @@
 //! How the run of a build's script ended, wherever it ran.
 
-use crate::records::Verdict;
+use crate::{
+    records::{Cause, Rc, Verdict},
+    text::printable,
+};
 
 #[derive(Debug)]
 pub enum ScriptEnd {
@@ -10,6 +13,22 @@ pub enum ScriptEnd {
     Stopped,
     /// The launcher ended without one.
     NoVerdict(NoVerdict),
+}
+
+impl ScriptEnd {
+    /// bash has ended by itself. Its 0 counts once the last chunk has begun: before, `early` is the one that it ended in.
+    pub fn exited(rc: Rc, early: &str) -> Self {
+        let early = printable(early.trim());
+        Self::Verdict(if rc != Rc::new(0) || early.is_empty() {
+            Verdict::Ran(rc)
+        } else {
+            let reason = format!(
+                "it ended in the chunk {early} as if all was done, and what comes after never began: \
+                 an `exit 0`, or a here-document without its end?"
+            );
+            Verdict::Error(Cause::Installation, reason)
+        })
+    }
 }
 
 /// The engine's failure.

@@ -144,6 +144,19 @@ impl Record {
         self.dir.join("output.log")
     }
 
+    /// Where a script notes which chunk it has begun.
+    pub fn progress(&self) -> PathBuf {
+        self.dir.join("progress")
+    }
+
+    /// What it has noted, which is no more needed. What is not there or cannot be read says nothing.
+    pub fn take_progress(&self) -> String {
+        let path = self.progress();
+        let noted = regular_file::read(&path).ok().flatten().unwrap_or_default();
+        let _ = fs_err::remove_file(path);
+        String::from_utf8_lossy(&noted).into_owned()
+    }
+
     /// The first thing on record: the entry, byte for byte. A second name of the claimed file, which is on the
     /// disk already, needs neither a new inode nor an fsync; where there can be none, or one is there from an
     /// earlier try, a copy.

@@ -118,7 +118,8 @@ impl Job<'_> {
         let last = printable(words.lines().last().unwrap_or("without a word")).into_owned();
         let no_verdict = |why| ScriptEnd::NoVerdict(NoVerdict { why, words });
         match (line, end) {
-            (Some(VerdictLine::Exited(rc)), _) => ScriptEnd::Verdict(Verdict::Ran(Rc::new(rc))),
+            (Some(VerdictLine::Exited(rc)), _) => ScriptEnd::exited(Rc::new(rc), ""),
+            (Some(VerdictLine::Early(chunk)), _) => ScriptEnd::exited(Rc::new(0), &chunk),
             (Some(VerdictLine::TimedOut(rc)), _) => {
                 ScriptEnd::Verdict(Verdict::timed_out(Rc::new(rc), self.limit))
             }

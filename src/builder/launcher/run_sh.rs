@@ -3,13 +3,16 @@
 use std::{borrow::Cow, path::Path};
 
 use super::verdict_line::Nonce;
-use crate::timeout::Timeout;
+use crate::{builder::script::compose, timeout::Timeout};
 
 /// The copy of build.sh in the workspace, which is all that a node needs to see.
 pub const SCRIPT: &str = ".amp_ci-build.sh";
 
 /// The file beside it with the word that makes a verdict; gone before build.sh starts.
 pub const SECRET: &str = ".amp_ci-secret";
+
+/// The file beside it in which build.sh notes which chunk it has begun.
+pub const PROGRESS: &str = ".amp_ci-progress";
 
 /// The text of run.sh. It does not depend on any file but the workspace's: the launcher gets it as an argument.
 pub fn text(nonce: &Nonce, workspace: &Path, limit: Timeout) -> String {
@@ -31,15 +34,20 @@ pub fn text(nonce: &Nonce, workspace: &Path, limit: Timeout) -> String {
          # What bash remarks when build.sh is killed is no output of build.sh.\n\
          exec 2>/dev/null\n\
          SECONDS=0\n\
+         export {variable}=$PWD/{PROGRESS}\n\
          {limited}/bin/bash {SCRIPT} 2>&1\n\
          rc=$?\n\
          # Whoever ended it from outside may be about to end this script too: then there is no verdict.\n\
          case $rc in 129 | 130 | 137 | 143) sleep 1 ;; esac\n\
          case $rc in 124 | 137) if [ $SECONDS -ge {seconds} ]; then say late \"$rc $secret\"; exit $rc; fi ;; esac\n\
+         early=\n\
+         if [ $rc = 0 ] && [ -f {PROGRESS} ]; then read -r -n 255 early <{PROGRESS}; fi\n\
+         if [ -n \"$early\" ]; then say early \"$early $secret\"; exit $rc; fi\n\
          say exit \"$rc $secret\"\n\
          exit $rc\n\
          }}\n\
          run\n",
+        variable = compose::PROGRESS,
     )
 }
 
@@ -78,6 +86,10 @@ mod tests {
             said_here("printf out; printf err >&2; exit 7"),
             (b"outerr".to_vec(), Some(VerdictLine::Exited(7)))
         );
+        let early = said_here("echo checkout_repos >$AMP_CI_PROGRESS");
+        assert_eq!(early.1, Some(VerdictLine::Early("checkout_repos".to_string())));
+        assert_eq!(said_here("echo x >$AMP_CI_PROGRESS; exit 3").1, Some(VerdictLine::Exited(3)));
+        assert_eq!(said_here(": >$AMP_CI_PROGRESS").1, Some(VerdictLine::Exited(0)));
         assert_eq!(said_here("exit 0").1, Some(VerdictLine::Exited(0)));
         assert_eq!(said_here("exit 255").1, Some(VerdictLine::Exited(255)));
         assert_eq!(said_here("exit 124").1, Some(VerdictLine::Exited(124)));

@@ -8,8 +8,8 @@
 
 use std::{collections::hash_map::RandomState, fmt, hash::BuildHasher, io};
 
-/// No verdict is longer.
-const LONGEST: usize = 200;
+/// No verdict is longer: a chunk may have a long name.
+const LONGEST: usize = 1200;
 
 /// A token that no output contains by accident.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +20,8 @@ pub struct Nonce(String);
 pub enum VerdictLine {
     /// build.sh ended by itself: exit code, or minus the signal.
     Exited(i32),
+    /// It ended by itself with 0, in this chunk and before the last one.
+    Early(String),
     /// Its time was up.
     TimedOut(i32),
     /// The node of this name cannot see the workspace.
@@ -109,6 +111,7 @@ impl VerdictReader {
         let secretly = || what.strip_suffix(self.secret.0.as_str())?.strip_suffix(' ');
         match how {
             "exit" => Some(VerdictLine::Exited(signed(secretly()?.parse().ok()?))),
+            "early" => Some(VerdictLine::Early(secretly()?.to_string())),
             // `timeout` sends SIGTERM, and SIGKILL if that was not enough.
             "late" => Some(VerdictLine::TimedOut(if secretly()? == "137" { -9 } else { -15 })),
             "unseen" => Some(VerdictLine::Unseen(what.to_string())),

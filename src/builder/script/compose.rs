@@ -15,6 +15,10 @@ use crate::queue::{BuildRequest, EntryId};
 /// The chunks in their order; without the last a build has no other purpose than to build.
 const CHUNKS: [(&str, bool); 3] = [("checkout_repos", true), ("build_packages", true), ("distribute", false)];
 
+/// The variable with the path of the file in which build.sh notes the chunk that it has begun. It is empty once that
+/// is the last one.
+pub const PROGRESS: &str = "AMP_CI_PROGRESS";
+
 /// No chunk is longer: a file that is has been put there by mistake, and is not read into memory.
 const LONGEST_CHUNK: u64 = 4 << 20;
 
@@ -116,7 +120,8 @@ fn text(chunks: &[(String, Vec<u8>)], request: &BuildRequest, variables: &[(&str
         script.extend(format!("export {name}={}\n", quoted(value)).bytes());
     }
     script.extend(b"set -ex\necho Starting at $(date)\n");
-    for (name, chunk) in chunks {
+    for (number, (name, chunk)) in chunks.iter().enumerate() {
+        script.extend(progress(name, number + 1 == chunks.len()).bytes());
         script.extend(format!("### Start of {name} ###\n").bytes());
         let chunk = placeholder::render(chunk, request);
         script.extend(&chunk);
@@ -127,6 +132,13 @@ fn text(chunks: &[(String, Vec<u8>)], request: &BuildRequest, variables: &[(&str
     }
     script.extend(b"echo Successful at $(date)\n");
     script
+}
+
+/// The line that notes which chunk begins, in a file of ours if we run it; of the last one that nothing comes after it.
+/// Neither does it show in the output, nor can it end a build.
+fn progress(name: &str, is_last: bool) -> String {
+    let note = if is_last { ":".to_string() } else { format!("echo {}", quoted(name)) };
+    format!("{{ {note} >|\"${{{PROGRESS}:-/dev/null}}\"; }} 2>/dev/null || :\n")
 }
 
 /// As one word of bash. Values hold no NUL: they came through types that refuse it.
@@ -162,8 +174,11 @@ mod tests {
         assert_eq!(
             String::from_utf8(script).unwrap(),
             "#!/bin/bash\nexport AMP_CI_REF=\"it's\"\nset -ex\necho Starting at $(date)\n\
+             { echo checkout_repos >|\"${AMP_CI_PROGRESS:-/dev/null}\"; } 2>/dev/null || :\n\
              ### Start of checkout_repos ###\necho r\n### End of checkout_repos ###\n\
+             { echo build_packages >|\"${AMP_CI_PROGRESS:-/dev/null}\"; } 2>/dev/null || :\n\
              ### Start of build_packages ###\nb\n### End of build_packages ###\n\
+             { : >|\"${AMP_CI_PROGRESS:-/dev/null}\"; } 2>/dev/null || :\n\
              ### Start of distribute_main ###\nd\n### End of distribute_main ###\n\
              echo Successful at $(date)\n"
         );

@@ -125,7 +125,9 @@ fn the_script_is_laid_out_as_promised_and_can_be_run_by_hand() {
     assert!(
         script.ends_with(
             "set -ex\necho Starting at $(date)\n\
+             { echo checkout_repos >|\"${AMP_CI_PROGRESS:-/dev/null}\"; } 2>/dev/null || :\n\
              ### Start of checkout_repos ###\necho in $(pwd)\n### End of checkout_repos ###\n\
+             { : >|\"${AMP_CI_PROGRESS:-/dev/null}\"; } 2>/dev/null || :\n\
              ### Start of build_packages ###\necho \"${AMP_CI_REF}\" amp_mgms\n### End of build_packages ###\n\
              echo Successful at $(date)\n"
         ),
@@ -142,6 +144,57 @@ fn the_script_is_laid_out_as_promised_and_can_be_run_by_hand() {
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(said.contains(&format!("\n{hostile} amp_mgms\n")), "{said}");
     assert!(fs::read_dir(by_hand.path()).unwrap().next().is_none() && !ci.path("pwned").exists());
+}
+
+/// Chunks, and the one that the build ends in before its time.
+const EARLY: [(&str, &str, &str, Option<&str>); 9] = [
+    ("cat <<EOF\nhello\n", "true", "true", Some("checkout_repos")),
+    ("exit 0", "true", "true", Some("checkout_repos")),
+    ("trap true EXIT", "exit 0", "true", Some("build_packages_main")),
+    ("exec true", "true", "true", Some("checkout_repos")),
+    ("true", "(exit 0)\nset -uC +ex", "true", None),
+    ("true", "true", "cd /; exit 0", None),
+    ("true", "true", "cat <<EOF\nhello\n", None),
+    // Whoever takes the note away is believed.
+    ("git init -q . && git clean -ffdxq", "true", "rm -rf -- \"$PWD\"", None),
+    ("true", "true", "git init -q . && git clean -ffdxq", None),
+];
+
+#[test]
+fn an_exit_code_0_counts_once_the_last_chunk_has_begun_also_behind_a_launcher() {
+    for launcher in ["", "env"] {
+        for (checkout, build, distribute, ends_in) in EARLY {
+            let mut ci = Installation::new();
+            ci.set("AMP_CI_LAUNCHER", launcher);
+            ci.chunk("checkout_repos", checkout);
+            ci.chunk("build_packages_main", build);
+            ci.chunk("distribute_main", distribute);
+            ci.push(&Push::to("r", "main"));
+            ci.build(1);
+            let record = ci.record();
+            let case = format!("{launcher} {checkout:?}, {build:?}, {distribute:?}: {}", record.output());
+            let told: Vec<String> = ci.letters().into_iter().map(|letter| letter.to).collect();
+            match ends_in {
+                None => assert_eq!((record.outcome(), told.len()), ("succeeded", 0), "{case}"),
+                Some(chunk) => {
+                    assert_eq!(record.outcome(), "error", "{case}");
+                    assert_eq!(record.result["cause"], "installation", "{case}");
+                    let reason = record.result["reason"].as_str().unwrap();
+                    assert!(reason.starts_with(&format!("it ended in the chunk {chunk} ")), "{reason}");
+                    assert_eq!(told, ["operator@example.org", "bdwheele@example.org"], "{case}");
+                }
+            }
+            assert!(!record.dir.join("progress").exists(), "{case}");
+        }
+    }
+}
+
+#[test]
+fn a_failure_before_the_last_chunk_is_one_as_ever() {
+    let (_ci, record) =
+        built(&[("checkout_repos", "exit 3"), ("build_packages", "true")], &Push::to("r", "main"));
+    assert_eq!((record.outcome(), &record.result["rc"]), ("failed", &serde_json::json!(3)));
+    assert!(!record.output().contains("PROGRESS"), "{}", record.output());
 }
 
 #[test]
