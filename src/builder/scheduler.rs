@@ -271,6 +271,9 @@ impl Scheduler {
         past: Past,
         actions: &mut Vec<Action>,
     ) {
+        if !self.pauses_still(&id, &state, &past) {
+            self.resume(&id);
+        }
         let request = match state {
             Ok(EntryState::Request(request, _)) => request,
             Ok(EntryState::Missing) => return,
@@ -313,6 +316,14 @@ impl Scheduler {
             self.last_mail = LastMail::NotYet;
             self.ask(Action::Claim(id, lane), actions);
         }
+    }
+
+    /// Somebody may have ended its pause or written it again, and then its lane need not wait for it.
+    fn pauses_still(&self, id: &EntryId, state: &io::Result<EntryState>, past: &Past) -> bool {
+        let (Some((lane, _)), Ok(EntryState::Request(request, _))) = (self.paused.get(id), state) else {
+            return false;
+        };
+        *lane == request.lane() && !past.pause.is_zero()
     }
 
     /// It stays, somebody hears, and the others go on.
@@ -359,7 +370,9 @@ impl Scheduler {
         actions.push(Action::SendMail);
         self.last_mail = LastMail::NotYet;
         match end {
-            AttemptEnd::Recorded | AttemptEnd::PutBack | AttemptEnd::Later => {}
+            AttemptEnd::Recorded | AttemptEnd::PutBack => {}
+            // Before the kernel tells of it a younger one of its lane would go first.
+            AttemptEnd::Later => self.backlog.add(id.clone()),
             // The engine is at fault; it has been said, and the next build tries again.
             AttemptEnd::NoVerdict => _ = self.exit.get_or_insert(DrainExit::Faulty),
             AttemptEnd::Fault(fault) => self.fail(fault, actions),

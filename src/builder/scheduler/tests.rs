@@ -295,7 +295,35 @@ fn an_entry_that_pauses_keeps_its_lane_waiting_and_nobody_else() {
     // Nothing to stay for.
     table.row([Event::MailSent(2)], &["List"]);
     table.row([listed(&["2.0"])], &["look 2.0"]);
-    table.row([is_for("2.0", "a")], &["Exit(Drained)"]);
+    table.row([pauses("2.0")], &["Exit(Drained)"]);
+}
+
+#[test]
+fn an_entry_that_is_put_back_goes_before_the_next_of_its_lane_though_the_kernel_has_not_told_of_it() {
+    let mut table = Table::new(1);
+    table.row([listed(&["1.0", "2.0"])], &["look 1.0"]);
+    table.starts("1.0", "a", &[]);
+    let later = Event::Finished(id("1.0"), AttemptEnd::Later);
+    table.row([later], &["SendMail", "EndOrphans", "look 1.0"]);
+}
+
+#[test]
+fn a_pause_that_somebody_has_ended_keeps_no_lane_waiting_though_the_kernel_has_not_told_of_it() {
+    for now in [is_for("1.0", "a"), is_for("1.0", "b")] {
+        let mut table = Table::new(1);
+        table.row([listed(&["1.0", "2.0"])], &["look 1.0"]);
+        let pauses = Event::Looked {
+            id: id("1.0"),
+            state: Ok(EntryState::Request(request("a"), Vec::new())),
+            past: Past { pause: Duration::from_secs(60), ..Past::default() },
+            held: false,
+        };
+        table.row([pauses], &["look 2.0"]);
+        table.row([is_for("2.0", "a")], &["SendMailAndTell(1)"]);
+        table.row([Event::MailSent(1)], &["List"]);
+        table.row([listed(&["1.0", "2.0"])], &["look 1.0"]);
+        table.row([now], &["claim 1.0"]);
+    }
 }
 
 #[test]
