@@ -474,4 +474,7 @@ impl Scheduler {
 }
 
 #[cfg(test)]
+mod simulation;
+
+#[cfg(test)]
 mod tests;
