@@ -23,20 +23,29 @@ pub fn processes() -> Vec<Process> {
 
 /// One of them; none for the dead, zombies included.
 pub fn process(pid: i32) -> Option<Process> {
+    let (process, is_dead) = stat(pid)?;
+    (!is_dead).then_some(process)
+}
+
+/// The parent of one, which may be dead as long as nobody has waited for it.
+pub fn parent(pid: i32) -> Option<i32> {
+    Some(stat(pid)?.0.parent)
+}
+
+/// One of them, and whether it is dead.
+fn stat(pid: i32) -> Option<(Process, bool)> {
     let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
     let stat = String::from_utf8_lossy(&stat);
     // The name is in parentheses and may hold anything, parentheses too.
     let (_, after_name) = stat.rsplit_once(')')?;
     let fields: Vec<&str> = after_name.split_ascii_whitespace().collect();
-    if matches!(*fields.first()?, "Z" | "X") {
-        return None;
-    }
-    Some(Process {
+    let process = Process {
         pid,
         parent: fields.get(1)?.parse().ok()?,
         group: fields.get(2)?.parse().ok()?,
         start: fields.get(19)?.parse().ok()?,
-    })
+    };
+    Some((process, matches!(*fields.first()?, "Z" | "X")))
 }
 
 /// The children of a process, dead ones included; none where the kernel does not list them, or a thread ended

@@ -271,6 +271,7 @@ impl<'a> Attempt<'a> {
         let failure = match end {
             ScriptEnd::Verdict(Verdict::Ran(rc)) if rc == TEMPFAIL => return Ok(self.again_later()),
             ScriptEnd::Verdict(verdict) => return Ok(Judgement::Final(verdict)),
+            ScriptEnd::Stopped if self.builder.supervisor.is_doubted() => return Ok(self.is_suspect()),
             ScriptEnd::Stopped => return Ok(Judgement::PutBack),
             ScriptEnd::NoVerdict(failure) => failure,
         };
@@ -281,6 +282,16 @@ impl<'a> Attempt<'a> {
         let reason =
             format!("the launcher came to no verdict, and this was try {}: {}", self.number, failure.why);
         Ok(Judgement::Final(Verdict::Error(Cause::Engine, reason)))
+    }
+
+    /// It may be this one that stopped us: that counts as a try, and the others are built first.
+    fn is_suspect(&self) -> Judgement {
+        let why = "build was ended by a signal of unknown origin";
+        if self.number < ATTEMPTS {
+            return Judgement::Later(why.to_string());
+        }
+        let reason = format!("{why} while this ran, and this was try {}", self.number);
+        Judgement::Final(Verdict::Error(Cause::Crash, reason))
     }
 
     /// It cannot be built now, says the script.
@@ -420,6 +431,7 @@ impl<'a> Attempt<'a> {
         // Neither being stopped nor what is not the script's doing costs an attempt.
         let counted = match end {
             Ok(AttemptEnd::NoVerdict) => self.record.set_waiting(false),
+            Ok(_) if self.builder.supervisor.is_doubted() => self.record.set_waiting(true),
             _ => self.record.take_back(self.before.as_ref()),
         };
         if let Err(error) = counted {

@@ -4,7 +4,7 @@ use std::{
     io::{self, IsTerminal},
     sync::{
         Arc,
-        mpsc::{Sender, channel},
+        mpsc::{self, channel},
     },
     thread,
 };
@@ -14,7 +14,10 @@ use clap::Args;
 use lettre::Address;
 use signal_hook::{
     consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ},
-    iterator::Signals,
+    iterator::{
+        SignalsInfo,
+        exfiltrator::{WithOrigin, origin::Origin},
+    },
 };
 
 use super::{check, failure::Failure};
@@ -28,7 +31,10 @@ use crate::{
         mail::letters::Letterhead,
         original::refuse_beside_the_original,
         outbox::{delivery::Delivery, mail_server::MailServer, outbox::Outbox, smtp::Limits},
-        process::supervisor::Supervisor,
+        process::{
+            sender::{self, Sender},
+            supervisor::Supervisor,
+        },
         scheduler::{DrainExit, Event},
         settings::{self, MailOfWhatIsValid, SettingError, SettingFlags, Settings},
     },
@@ -36,6 +42,7 @@ use crate::{
     home::Home,
     host,
     queue::DrainLock,
+    text::printable,
 };
 
 #[derive(Args)]
@@ -95,7 +102,7 @@ fn drain_once(home: Home, settings: Settings, threads: usize, debug: bool) -> an
     };
     let builder = Arc::new(Builder::new(home, settings, lock, supervisor, outbox, letterhead));
     let (tell, told) = channel();
-    let begun = watch_signals(tell.clone())
+    let begun = watch_signals(tell.clone(), Arc::clone(&builder))
         .and_then(|()| drain::run(&builder, &mut faults, delivery.clone(), threads, (tell, told)));
     match begun {
         Ok(DrainExit::Drained | DrainExit::Held) => Ok(0),
@@ -138,18 +145,44 @@ fn warn_of_unknown_settings(home: &Home) {
     }
 }
 
-/// Makes an event of the first signal.
-fn watch_signals(tell: Sender<Event>) -> io::Result<()> {
-    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
+/// Makes an event of the first signal that is meant.
+fn watch_signals(tell: mpsc::Sender<Event>, builder: Arc<Builder>) -> io::Result<()> {
+    let mut signals = SignalsInfo::<WithOrigin>::new([SIGTERM, SIGINT, SIGHUP])?;
     thread::Builder::new().name("signals".to_string()).spawn(move || {
-        let mut signals = signals.forever();
-        if let Some(signal) = signals.next() {
+        let mut said = None;
+        let mut signals = signals.forever().filter(|origin| is_meant(origin, &builder, &mut said));
+        if let Some(Origin { signal, .. }) = signals.next() {
             let _ = tell.send(Event::Signal(signal));
         }
         // A second one is meant: what is left, the next build ends.
-        if let Some(signal) = signals.next() {
+        if let Some(Origin { signal, .. }) = signals.next() {
             std::process::exit(128 + signal);
         }
     })?;
     Ok(())
+}
+
+/// Not if a build has sent it: that is its own trouble, and not the others' loss. `said` is of whom it was said last.
+fn is_meant(origin: &Origin, builder: &Builder, said: &mut Option<Sender>) -> bool {
+    let Some(process) = origin.process else { return true };
+    let sender = sender::look(process.pid, &builder.home.tag());
+    let (pid, signal) = (process.pid, origin.signal);
+    match &sender {
+        Sender::Other => return true,
+        // A build, or somebody's kill(1): it is heeded, once, and what runs is suspected.
+        Sender::Gone if builder.supervisor.is_doubted() => return false,
+        Sender::Gone => {
+            tracing::warn!("signal {signal} came from process {pid}, which is gone");
+            builder.supervisor.doubt();
+            return true;
+        }
+        // A build can send them in a loop.
+        _ if said.as_ref() == Some(&sender) => return false,
+        Sender::Build(entry) => {
+            let whose = entry.as_ref().map_or("a build".to_string(), |entry| printable(entry).to_string());
+            tracing::warn!("signal {signal} came from {whose} (process {pid}), and is not heeded");
+        }
+    }
+    *said = Some(sender);
+    false
 }

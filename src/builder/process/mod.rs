@@ -7,6 +7,7 @@ pub mod mark;
 pub mod mask;
 pub mod output_log;
 pub mod run;
+pub mod sender;
 pub mod supervisor;
 pub mod tree;
 pub mod workspace;

@@ -6,7 +6,10 @@ use std::{
     io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     process::{Child, Command, ExitStatus},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -27,6 +30,7 @@ const LAST_BREATH: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub struct Supervisor {
     stop: OwnedFd,
+    doubted: AtomicBool,
     known: Mutex<HashSet<i32>>,
     table: Mutex<Table>,
 }
@@ -43,7 +47,7 @@ impl Supervisor {
     pub fn new() -> io::Result<Self> {
         set_child_subreaper(Some(getpid()))?;
         let stop = eventfd(0, EventfdFlags::CLOEXEC)?;
-        Ok(Self { stop, known: Mutex::default(), table: Mutex::default() })
+        Ok(Self { stop, doubted: AtomicBool::new(false), known: Mutex::default(), table: Mutex::default() })
     }
 
     /// Tells everything that runs, and whatever is started from now on, to end.
@@ -54,6 +58,15 @@ impl Supervisor {
     pub fn is_stopped(&self) -> bool {
         let mut told = [PollFd::new(&self.stop, PollFlags::IN)];
         retry_on_intr(|| poll(&mut told, Some(&Timespec::default()))).is_ok_and(|ready| ready > 0)
+    }
+
+    /// That we are told to end may be the doing of a build.
+    pub fn doubt(&self) {
+        self.doubted.store(true, Ordering::Relaxed);
+    }
+
+    pub fn is_doubted(&self) -> bool {
+        self.doubted.load(Ordering::Relaxed)
     }
 
     /// Readable as soon as we are told to end.

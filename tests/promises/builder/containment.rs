@@ -237,3 +237,58 @@ fn set(path: &Path, name: &str, value: &Value) {
     all[name] = value.clone();
     fs::write(path, all.to_string()).unwrap();
 }
+
+/// One that does this, beside two that end only when it has.
+fn beside_two(kill: &str) -> (Installation, [String; 2], String) {
+    let ci = Installation::building("");
+    let (done, log) = (ci.path("done"), ci.path("build.log"));
+    let (done, log) = (done.display(), log.display());
+    let queue = ci.path("queue");
+    // Or when it is alone, and that is not the first of all.
+    let wait = format!(
+        "until [ $(ls {}/*.lock | wc -l) = 1 ] && grep -q 'came from' {log} || [ -e {done} ]; do sleep 0.01; done",
+        queue.display()
+    );
+    let bad = format!("{kill}; until grep -q \"came from\" {log}; do sleep 0.01; done; touch {done}");
+    ci.chunk("build_packages", &format!("if [ {{repository}} = bad ]; then {bad}; else {wait}; fi"));
+    let beside = ["a", "b"].map(|repository| ci.push(&Push::to(repository, "main")));
+    let id = ci.push(&Push::to("bad", "main"));
+    (ci, beside, id)
+}
+
+#[test]
+fn a_build_that_signals_its_parent_ends_neither_build_nor_its_neighbours() {
+    // One that is dead, waited for by nobody yet, has no mark any more.
+    for (kill, signal, is_dead) in
+        [("kill $PPID", 15, false), ("(setsid sh -c \"sleep 0.1; kill -HUP $PPID\" &)", 1, true)]
+    {
+        let (ci, beside, id) = beside_two(kill);
+        ci.build(3);
+        for id in beside.iter().chain([&id]) {
+            assert_eq!(result(&ci, id)["outcome"], "succeeded", "{kill}: {}", ci.log());
+            assert_eq!(result(&ci, id)["attempts"], 1, "{kill}");
+        }
+        let said = |whose| ci.log().matches(&format!("signal {signal} came from {whose} (process ")).count();
+        assert_eq!(said(&*id) + if is_dead { said("a build") } else { 0 }, 1, "{kill}: {}", ci.log());
+    }
+}
+
+#[test]
+fn where_the_sender_of_a_signal_cannot_be_known_those_that_ran_are_tried_one_at_a_time_and_all_are_built() {
+    // kill(1) is often gone before anybody can look at it.
+    let (ci, beside, id) = beside_two("for n in $(seq 200); do /bin/kill -INT $PPID; done");
+    // Each of the neighbours is put back once at most, and this one given up after three tries.
+    for _ in 0..4 {
+        if ci.start_build(3).wait() == 0 && ci.entries().is_empty() {
+            break;
+        }
+        ci.end_pauses();
+    }
+    ci.assert_all_over();
+    for id in &beside {
+        assert_eq!(result(&ci, id)["outcome"], "succeeded", "{}", ci.log());
+        assert!(result(&ci, id)["attempts"].as_u64().unwrap() <= 2, "{}", ci.log());
+    }
+    let outcome = result(&ci, &id)["outcome"].clone();
+    assert!(outcome == "error" || outcome == "succeeded", "{outcome}: {}", ci.log());
+}

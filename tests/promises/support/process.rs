@@ -7,6 +7,8 @@ use std::{
     process::{Child, Command, ExitStatus},
 };
 
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+
 use super::{
     files::names,
     wait::{until, wait_until},
@@ -60,8 +62,20 @@ pub fn wait_for_name(pid: i32, program: &str) {
 
 /// Sends this one, or the group of this number with a minus, a signal.
 pub fn signal_to(signal: &str, target: i32) {
-    let sent = Command::new("kill").args(["-s", signal, "--", &target.to_string()]).status().unwrap();
-    assert!(sent.success());
+    let signal = match signal {
+        "TERM" => Signal::TERM,
+        "INT" => Signal::INT,
+        "HUP" => Signal::HUP,
+        "QUIT" => Signal::QUIT,
+        "KILL" => Signal::KILL,
+        "STOP" => Signal::STOP,
+        "CONT" => Signal::CONT,
+        other => panic!("{other} is not in the list"),
+    };
+    // By ourselves, who are there to be looked at: `build` asks who has sent a signal.
+    let process = Pid::from_raw(target.abs()).unwrap();
+    let sent = if target < 0 { kill_process_group(process, signal) } else { kill_process(process, signal) };
+    sent.unwrap();
 }
 
 /// The command lines of the processes, zombies apart, for which `is_meant` holds, with their numbers.
