@@ -155,8 +155,9 @@ impl Drain<'_> {
                 None
             }
             Action::Sweep => {
-                if let Err(error) = retention::sweep(&self.builder.home, self.builder.settings.keep) {
-                    tracing::warn!("old records stay: {}", in_full(&error));
+                let swept = retention::sweep(&self.builder.home, self.builder.settings.keep);
+                for error in swept.unwrap_or_else(|error| vec![error]) {
+                    tracing::warn!("an old record stays: {}", in_full(&error));
                 }
                 None
             }

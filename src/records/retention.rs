@@ -4,12 +4,14 @@
 use std::{
     collections::{HashMap, HashSet},
     io,
+    os::unix::fs::MetadataExt,
+    path::Path,
     time::Duration,
 };
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{BuildResult, Outcome, Record};
+use super::{BuildResult, Outcome, Record, record::BROKEN_PREFIX};
 use crate::{directory, home::Home, queue::EntryId};
 
 /// How long a branch's last success and last failure stay beyond the number kept.
@@ -18,17 +20,21 @@ const LAST_ONES_STAY: Duration = Duration::from_secs(90 * 24 * 3600);
 /// What is being removed is first renamed to this, so that half a record is never taken for one.
 const REMOVED_PREFIX: &str = ".removed-";
 
-/// Removes the oldest finished records beyond `keep`. One that is not final, or of which somebody is still
-/// to be told, is never touched.
-pub fn sweep(home: &Home, keep: usize) -> io::Result<()> {
+/// Removes the oldest finished records beyond `keep`, and what was put aside as no record, after 90 days. One that is
+/// not final, or of which somebody is still to be told, is never touched. Returns what could not be removed: it stays, and
+/// the others go.
+pub fn sweep(home: &Home, keep: usize) -> io::Result<Vec<io::Error>> {
     let mut finished = Vec::new();
+    let mut stays = Vec::new();
     for entry in directory::entries(&home.builds())? {
         let entry = entry?;
         let name = entry.file_name();
         let name = name.to_string_lossy();
         if name.starts_with(REMOVED_PREFIX) {
-            fs_err::remove_dir_all(entry.path())?;
-            continue;
+            stays.extend(fs_err::remove_dir_all(entry.path()).err());
+        }
+        if name.starts_with(BROKEN_PREFIX) && is_old(&entry) {
+            stays.extend(remove(&entry.path()).err());
         }
         let is_over = |id: &EntryId| {
             let claimed = home.queue().join(id.claimed());
@@ -37,16 +43,27 @@ pub fn sweep(home: &Home, keep: usize) -> io::Result<()> {
         finished.extend(EntryId::parse(&name).filter(is_over));
     }
     if finished.len() <= keep {
-        return Ok(());
+        return Ok(stays);
     }
     finished.sort_unstable_by(|a, b| b.cmp(a));
     let kept = kept(home, &finished, keep);
     for id in finished.iter().filter(|id| !kept.contains(id)) {
         let removed = home.builds().join(format!("{REMOVED_PREFIX}{id}"));
-        fs_err::rename(Record::of(home, id).dir(), &removed)?;
-        fs_err::remove_dir_all(&removed)?;
+        let renamed = fs_err::rename(Record::of(home, id).dir(), &removed);
+        stays.extend(renamed.and_then(|()| fs_err::remove_dir_all(&removed)).err());
     }
-    Ok(())
+    Ok(stays)
+}
+
+/// Nothing has changed in it for as long as the last of a branch stays.
+fn is_old(entry: &fs_err::DirEntry) -> bool {
+    let changed = entry.metadata().ok().and_then(|metadata| Timestamp::from_second(metadata.mtime()).ok());
+    changed.is_some_and(|changed| !is_recent(changed))
+}
+
+/// It may be anything.
+fn remove(path: &Path) -> io::Result<()> {
+    if path.symlink_metadata()?.is_dir() { fs_err::remove_dir_all(path) } else { fs_err::remove_file(path) }
 }
 
 /// Repository and full ref.

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    process::Command,
     time::{Duration, SystemTime},
 };
 
@@ -186,6 +187,26 @@ fn after_ninety_days_the_last_of_a_branch_go_too() {
     let new = ci.push(&Push::to("r", "new"));
     ci.build(1);
     assert_eq!(ci.record().id, new);
+}
+
+#[test]
+fn what_cannot_be_removed_is_told_of_and_passed_and_what_was_put_aside_goes_after_ninety_days() {
+    let mut ci = Installation::building("true");
+    ci.set("AMP_CI_KEEP", "1");
+    fs::create_dir(ci.path("builds")).unwrap();
+    fs::write(ci.path("builds/.removed-1.1"), "no directory").unwrap();
+    for (name, day) in [(".broken-2.2", "2020-01-01"), (".broken-3.3", "now")] {
+        let dir = ci.path("builds").join(name);
+        fs::create_dir_all(dir.join("result.json")).unwrap();
+        assert!(Command::new("touch").args(["-d", day]).arg(dir).status().unwrap().success());
+    }
+    for _ in 0..3 {
+        ci.push(&Push::to("r", "main"));
+    }
+    ci.build(1);
+    let id = ci.record().id;
+    assert_eq!(names(&ci.path("builds")), [".broken-3.3", ".removed-1.1", &*id]);
+    assert!(ci.log().contains("an old record stays: "), "{}", ci.log());
 }
 
 #[test]
