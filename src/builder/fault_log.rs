@@ -1,4 +1,5 @@
-//! Faults of the machine: said once, in the log and to the fallback, however often cron tries again.
+//! Faults of the machine: said once, in the log and to the fallback, however often cron tries again; and again each day
+//! that they stand.
 //!
 //! What has been said is remembered in the file of the drain lock, which has its space already and so can be
 //! written on a full disk; where that is read-only, in the system's temporary directory. People see it as
@@ -6,11 +7,14 @@
 
 use std::{
     env,
-    io::{self, Read},
-    os::unix::fs::MetadataExt,
-    path::PathBuf,
+    fs::DirEntry,
+    io::{self, Read, Write},
+    os::unix::{ffi::OsStrExt, fs::MetadataExt},
+    path::{Path, PathBuf},
     time::SystemTime,
 };
+
+use jiff::{SignedDuration, Timestamp};
 
 use super::{fault::Fault, outbox::delivery::Delivery};
 use crate::{
@@ -27,6 +31,8 @@ pub struct FaultLog {
     delivery: Delivery,
     reported_before: Vec<ReportedFault>,
     met: Vec<ReportedFault>,
+    /// The file in the temporary directory, if there is one.
+    elsewhere: Option<PathBuf>,
     /// Whether there is a log to write to.
     logged: bool,
 }
@@ -36,32 +42,39 @@ pub struct FaultLog {
 struct ReportedFault {
     key: String,
     mailed: bool,
+    /// When it was said last.
+    said: Timestamp,
 }
 
 impl FaultLog {
     /// Remembers what has been said.
     pub fn recall(home: &Home, delivery: Delivery, lock: &DrainLock, logged: bool) -> Self {
-        let notes = [lock.note(), elsewhere_note(home)];
+        let elsewhere = elsewhere(home);
+        let notes = [lock.note(), elsewhere.as_deref().map(note_at).unwrap_or_default()];
         let reported_before =
             notes.iter().flat_map(|note| note.lines()).filter_map(ReportedFault::parse).collect();
-        Self { home: home.clone(), delivery, reported_before, met: Vec::new(), logged }
+        Self { home: home.clone(), delivery, reported_before, met: Vec::new(), elsewhere, logged }
     }
 
-    /// Says it, unless it has been said.
+    /// Says it, unless it has been said within a day.
     pub fn tell(&mut self, fault: &Fault, lock: &DrainLock) {
-        let key = fault.key();
-        if self.met.iter().any(|fault| fault.key == key) {
+        let (key, now) = (fault.key(), Timestamp::now());
+        let is_fresh = |said: &&ReportedFault| {
+            said.key == key && now.duration_since(said.said) < SignedDuration::from_hours(24)
+        };
+        if self.met.iter().any(|said| is_fresh(&said)) {
             return;
         }
-        let before = self.reported_before.iter().find(|fault| fault.key == key).cloned();
+        let before = self.reported_before.iter().find(is_fresh).cloned();
         if before.is_none() {
             tracing::error!("{fault}; what this keeps from being built stays in the queue");
             if !self.logged {
                 eprintln!("build: {fault}");
             }
         }
-        let mailed = before.is_some_and(|fault| fault.mailed) || self.mail(fault);
-        self.met.push(ReportedFault { key, mailed });
+        let mailed = before.as_ref().is_some_and(|before| before.mailed) || self.mail(fault);
+        self.met.retain(|said| said.key != key);
+        self.met.push(ReportedFault { key, mailed, said: before.map_or(now, |before| before.said) });
         self.remember(lock);
     }
 
@@ -102,13 +115,19 @@ impl FaultLog {
         self.met.iter().chain(self.not_met())
     }
 
-    fn remember(&self, lock: &DrainLock) {
+    fn remember(&mut self, lock: &DrainLock) {
         let note: String = self.known().map(ReportedFault::line).collect();
-        let elsewhere = elsewhere(&self.home);
-        if note.trim_end() != lock.note() || elsewhere.exists() {
-            match lock.set_note(&note) {
-                Ok(()) => _ = std::fs::remove_file(elsewhere),
-                Err(_) => _ = durable::replace(&elsewhere, note.as_bytes(), 0o600),
+        if note.trim_end() != lock.note() || self.elsewhere.is_some() {
+            let elsewhere = self.elsewhere.take();
+            match (lock.set_note(&note), elsewhere) {
+                (Ok(()), None) => {}
+                (Ok(()), Some(path)) => _ = std::fs::remove_file(path),
+                (Err(_), Some(path)) if note.is_empty() => _ = std::fs::remove_file(path),
+                (Err(_), Some(path)) => {
+                    let _ = durable::replace(&path, note.as_bytes(), 0o600);
+                    self.elsewhere = Some(path);
+                }
+                (Err(_), None) => self.elsewhere = new_elsewhere(&self.home, &note).ok(),
             }
         }
         let _ = self.show();
@@ -123,30 +142,51 @@ impl FaultLog {
 
 impl ReportedFault {
     fn parse(line: &str) -> Option<Self> {
-        let (how, key) = line.split_once(' ')?;
+        let (how, rest) = line.split_once(' ')?;
+        // Without a time: of an earlier version.
+        let (said, key) = rest
+            .split_once(' ')
+            .and_then(|(said, key)| Some((said.parse().ok()?, key)))
+            .unwrap_or_else(|| (Timestamp::now(), rest));
         match how {
-            "mailed" | "logged" => Some(Self { key: key.to_string(), mailed: how == "mailed" }),
+            "mailed" | "logged" => Some(Self { key: key.to_string(), mailed: how == "mailed", said }),
             _ => None,
         }
     }
 
     fn line(&self) -> String {
-        format!("{} {}\n", if self.mailed { "mailed" } else { "logged" }, self.key)
+        let said = self.said.strftime("%Y-%m-%dT%H:%M:%SZ");
+        format!("{} {said} {}\n", if self.mailed { "mailed" } else { "logged" }, self.key)
     }
 }
 
-/// Where it is remembered when the home is read-only.
-fn elsewhere(home: &Home) -> PathBuf {
-    env::temp_dir().join(format!("amp_ci-trouble-{}", home.tag()))
+/// What the name of the file begins with where it is remembered when the home is read-only. How it ends cannot be guessed,
+/// since everybody can put files there.
+fn elsewhere_prefix(home: &Home) -> String {
+    format!("amp_ci-trouble-{}-", home.tag())
 }
 
-/// Read only if it is ours: anybody can put a file there.
-fn elsewhere_note(home: &Home) -> String {
-    let Ok(Opened::File(file)) = regular_file::open(&elsewhere(home)) else { return String::new() };
-    let user = rustix::process::geteuid().as_raw();
-    if !file.metadata().is_ok_and(|metadata| metadata.uid() == user) {
-        return String::new();
-    }
+/// The file of that name that is ours, if there is one.
+fn elsewhere(home: &Home) -> Option<PathBuf> {
+    let (prefix, user) = (elsewhere_prefix(home), rustix::process::geteuid().as_raw());
+    let is_ours = |entry: &DirEntry| {
+        entry.file_name().as_bytes().starts_with(prefix.as_bytes())
+            && entry.metadata().is_ok_and(|metadata| {
+                metadata.is_file() && metadata.uid() == user && metadata.mode() & 0o777 == 0o600
+            })
+    };
+    let mut entries = std::fs::read_dir(env::temp_dir()).ok()?.flatten();
+    entries.find(is_ours).map(|entry| entry.path())
+}
+
+fn new_elsewhere(home: &Home, note: &str) -> io::Result<PathBuf> {
+    let mut file = tempfile::Builder::new().prefix(&elsewhere_prefix(home)).rand_bytes(16).tempfile()?;
+    file.write_all(note.as_bytes())?;
+    Ok(file.into_temp_path().keep()?)
+}
+
+fn note_at(path: &Path) -> String {
+    let Ok(Opened::File(file)) = regular_file::open(path) else { return String::new() };
     let mut note = String::new();
     let _ = file.take(4096).read_to_string(&mut note);
     note

@@ -222,7 +222,7 @@ fn without_a_home_the_error_says_the_three_ways_to_give_one() {
 }
 
 #[test]
-fn an_unsafe_work_directory_is_a_fault_that_is_said_once() {
+fn an_unsafe_work_directory_is_a_fault_that_is_said_once_a_day() {
     let ci = Installation::building("true");
     let id = ci.push(&Push::to("r", "main"));
     fs::set_permissions(ci.path("work"), fs::Permissions::from_mode(0o777)).unwrap();
@@ -234,6 +234,15 @@ fn an_unsafe_work_directory_is_a_fault_that_is_said_once() {
     let lock = fs::read_to_string(ci.path("queue/lock")).unwrap();
     assert!(lock.lines().nth(1).is_some_and(|trouble| trouble.contains("work directory")), "{lock}");
     assert_eq!(ci.log().matches("sticky").count(), 1, "{}", ci.log());
+    // A day is over.
+    let note = fs::read_to_string(ci.path("queue/.drain")).unwrap();
+    let said = note.split(' ').nth(1).unwrap();
+    fs::write(ci.path("queue/.drain"), note.replace(said, "2026-01-01T00:00:00Z")).unwrap();
+    for _ in 0..2 {
+        assert_eq!(ci.build_with(&[]).status.code(), Some(1));
+    }
+    assert_eq!(ci.letters().len(), 2);
+    assert_eq!(ci.log().matches("sticky").count(), 2, "{}", ci.log());
 
     fs::set_permissions(ci.path("work"), fs::Permissions::from_mode(0o1777)).unwrap();
     ci.build(1);

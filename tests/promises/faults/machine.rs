@@ -299,12 +299,22 @@ fn a_letter_that_finds_no_room_in_the_outbox_is_written_when_there_is_some() {
 #[test]
 #[ignore = "second tier"]
 fn a_read_only_home_is_told_once_though_nothing_can_be_remembered_in_it() {
-    let Some(disk) = SmallDisk::new("true") else { return };
+    let Some(mut disk) = SmallDisk::new("true") else { return };
+    let shared = temp_dir();
+    disk.ci.set("TMPDIR", shared.path().to_str().unwrap());
     let ci = &disk.ci;
     ci.build(1);
     let ids = thirty(ci);
     disk.mount.again("ro");
-    let seen = start(ci, 4);
+    let mut seen = start(ci, 1);
+    // Somebody else has seen the name, and puts others there.
+    let [note] = &names(shared.path())[..] else { panic!("{:?}", names(shared.path())) };
+    for n in 0..9 {
+        fs::create_dir(shared.path().join(format!("{}{n}", &note[..note.len() - 16]))).unwrap();
+    }
+    let later = start(ci, 3);
+    seen.codes.extend(later.codes);
+    seen.stderr.extend(later.stderr);
     assert_eq!(seen.codes, [1; 4]);
     assert_eq!(seen.stderr.len(), 1, "without a log it is said on stderr, once: {:?}", seen.stderr);
     assert_eq!(troubles(ci).len(), 1);
@@ -313,6 +323,7 @@ fn a_read_only_home_is_told_once_though_nothing_can_be_remembered_in_it() {
     disk.mount.again("rw");
     ci.build(3);
     assert_built(ci, &ids);
+    assert!(!shared.path().join(note).exists());
 }
 
 #[test]
