@@ -91,6 +91,9 @@ struct Run {
 #[derive(Default)]
 struct Heard {
     is_held: bool,
+    is_watched: bool,
+    /// Changes were lost.
+    is_unsure: bool,
     signal: bool,
     fault: bool,
     /// Entries that it has to take care of.
@@ -149,7 +152,7 @@ impl Run {
             letters_sent: 0,
             has_died: false,
             is_ending_builds: false,
-            heard: Heard::default(),
+            heard: Heard { is_watched: scenario.watched, ..Heard::default() },
             decided: Duration::ZERO,
             idle_actions: 0,
         }
@@ -235,10 +238,7 @@ impl<'a> World<'a> {
         let mut actions = VecDeque::from(self.tell(vec![Event::Begun]));
         loop {
             while let Some(action) = actions.pop_front() {
-                self.steps += 1;
-                self.run.idle_actions += 1;
-                let entries = self.waiting.len() + self.claimed.len();
-                must(self.run.idle_actions < 100 + 10 * entries, || "it goes round in circles".to_string())?;
+                self.check_goes_on()?;
                 if let Action::Exit(exit) = action {
                     return self.check_exit(exit);
                 }
@@ -253,6 +253,7 @@ impl<'a> World<'a> {
                 }
             }
             self.check_slots_are_used()?;
+            self.check_goes_on()?;
             let Some(events) = self.wait()? else { return Ok(()) };
             actions.extend(self.tell(events));
         }
@@ -495,17 +496,14 @@ impl<'a> World<'a> {
     fn note(&mut self, event: &Event) {
         let heard = &mut self.run.heard;
         match event {
-            Event::Begun
-            | Event::Unclear
-            | Event::WatchLost
-            | Event::MailSent(_)
-            | Event::Rejected
-            | Event::Claimed(_) => {}
+            Event::Begun | Event::MailSent(_) | Event::Rejected | Event::Claimed(_) => {}
+            Event::Unclear => heard.is_unsure = true,
+            Event::WatchLost => heard.is_watched = false,
             Event::Arrived(id) => heard.appeared(id, true),
             Event::Resumed(id) => _ = heard.in_vain.remove(id),
             Event::Held(held) => heard.is_held = *held,
             Event::Listed { listing, held } => {
-                heard.is_held = *held;
+                (heard.is_held, heard.is_unsure) = (*held, false);
                 for id in &listing.waiting {
                     heard.appeared(id, false);
                 }
@@ -764,12 +762,12 @@ impl<'a> World<'a> {
     }
 
     /// One that it knows of and could be built: nothing of its lane runs, pauses or waits for another suspect.
-    fn left_lying(&self) -> Option<&EntryId> {
+    fn left_lying(&self, at: Duration) -> Option<&EntryId> {
         let heard = &self.run.heard;
-        let decided = Timestamp::UNIX_EPOCH + self.run.decided;
+        let at = Timestamp::UNIX_EPOCH + at;
         let stands_still = |id: &EntryId| {
             let is_suspect = self.records.get(id).is_some_and(|record| record.died);
-            let pauses = self.retries.get(id).is_some_and(|retry| !retry.pause(decided).is_zero());
+            let pauses = self.retries.get(id).is_some_and(|retry| !retry.pause(at).is_zero());
             pauses || is_suspect && self.suspect_runs()
         };
         let still = self.waiting.keys().filter(|id| stands_still(id));
@@ -779,21 +777,36 @@ impl<'a> World<'a> {
         heard.waiting.iter().find(|id| self.waiting_in(id).is_some_and(|lane| !blocked.contains(&lane)))
     }
 
-    /// It waits for something to happen: then no slot is free for what could be built.
+    /// It does no end of things while nothing happens.
+    fn check_goes_on(&mut self) -> Checked {
+        self.steps += 1;
+        self.run.idle_actions += 1;
+        let entries = self.waiting.len() + self.claimed.len();
+        must(self.run.idle_actions < 100 + 10 * entries, || "it goes round in circles".to_string())
+    }
+
+    /// It sleeps: then no slot is free for what could be built before it wakes up by itself.
     fn check_slots_are_used(&self) -> Checked {
         let heard = &self.run.heard;
+        must(!heard.is_unsure, || "changes were lost, and it does not look".to_string())?;
+        let looks_at = self.run.scheduler.wakes_at().map(|at| at.saturating_sub(self.run.decided));
+        let looks = looks_at.is_some_and(|after| after <= Duration::from_secs(1));
+        must(heard.is_watched || looks, || "nobody tells it, and it does not look".to_string())?;
         let recording = heard.scripts_over.len();
         let is_free =
             heard.busy.len() - recording < self.scenario.threads && recording <= self.scenario.threads;
         if heard.is_held || heard.signal || heard.fault || !is_free {
             return Ok(());
         }
-        match self.left_lying() {
-            Some(id) if !heard.touched.contains(&self.waiting_in(id).expect("a request")) => {
-                Err(format!("{id} could be built, and is not"))
+        let wakes_at = self.run.scheduler.wakes_at().unwrap_or(self.run.decided + TWO_HOURS);
+        for at in [self.run.decided, wakes_at.saturating_sub(Duration::from_millis(1))] {
+            if let Some(id) = self.left_lying(at)
+                && !heard.touched.contains(&self.waiting_in(id).expect("a request"))
+            {
+                return Err(format!("{id} could be built, and is not"));
             }
-            _ => Ok(()),
         }
+        Ok(())
     }
 
     fn check_exit(&mut self, exit: DrainExit) -> Checked {
@@ -814,7 +827,7 @@ impl<'a> World<'a> {
         if exit != DrainExit::Drained {
             return Ok(());
         }
-        let left = self.left_lying();
+        let left = self.left_lying(self.run.decided);
         must(left.is_none(), || format!("{left:?} could be built, and it ends"))?;
         let left = heard.unsettled.iter().find(|id| self.waiting.contains_key(id));
         must(left.is_none(), || format!("{left:?} was not looked at again"))?;
