@@ -153,7 +153,13 @@ fn recover_one(builder: &Builder, id: &EntryId) -> io::Result<()> {
 /// From what is on record.
 fn complete(builder: &Builder, record: &Record, id: &EntryId, result: &BuildResult) -> io::Result<()> {
     let request = match builder.lock.read_claimed(id)? {
-        EntryState::Request(request, _) => request,
+        EntryState::Request(request, bytes) => {
+            // After a power cut the name of the result may be there, and not this one.
+            if record.request_bytes().is_err() {
+                let _ = record.begin(&builder.lock.path_of_claimed(id), &bytes);
+            }
+            request
+        }
         _ => record.request()?,
     };
     let output = if letters::are_due(result.outcome) { excerpt(record) } else { String::new() };
