@@ -2,6 +2,7 @@
 //! It takes minutes, so it is a second tier: `cargo test -- --ignored`.
 
 mod crash_points;
+mod disk_states;
 mod machine;
 mod mail;
 mod slurm;

@@ -3,6 +3,7 @@
 pub mod browser;
 pub mod checkout;
 pub mod daemon;
+pub mod disk;
 pub mod faulty_mail_server;
 pub mod files;
 pub mod forge;

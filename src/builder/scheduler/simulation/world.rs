@@ -89,6 +89,7 @@ struct Run {
 
 /// What the scheduler has to know, since it was told.
 #[derive(Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is told apart from the others")]
 struct Heard {
     is_held: bool,
     is_watched: bool,

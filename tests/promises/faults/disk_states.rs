@@ -1,0 +1,149 @@
+//! The power goes: whatever the disk may hold then, an answered push is there once, nothing half is built, a result that was
+//! told stays, and somebody hears. Not beside real disks, but in every state that the model in `support/disk.rs` allows.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    os::unix::fs::PermissionsExt,
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
+};
+
+use crate::support::{
+    disk::{CALLS, Operation, Recording, Tree, tree},
+    files::names,
+    installation::{Installation, Push},
+    strace,
+};
+
+/// With builds that fail, and leave a mark each.
+fn installation() -> Installation {
+    Installation::building("echo ran >> ../../ran; exit 3")
+}
+
+fn ran(ci: &Installation) -> usize {
+    fs::read_to_string(ci.path("ran")).unwrap_or_default().lines().count()
+}
+
+/// What this program does to the home.
+fn recorded(ci: &Installation, program: &str, arguments: &[&str]) -> Recording {
+    let before = tree(ci.home());
+    let mut strace = ci.command("strace");
+    strace.args(["-f", "-y", "-xx", "-s", "1000000", "-b", "execve", "--signal=none", "-e", CALLS, "-o"]);
+    let trace = tempfile::NamedTempFile::new().unwrap();
+    strace.arg(trace.path()).arg(ci.command(program).get_program()).args(arguments);
+    assert!(strace.output().unwrap().status.success());
+    Recording::of(&fs::read_to_string(trace.path()).unwrap(), ci.home(), before)
+}
+
+/// A home in this state.
+fn made(state: &Tree) -> Installation {
+    let ci = installation();
+    for (name, content) in state {
+        let (path, mode) =
+            (ci.path(name), if name.contains("/.") || name.contains("outbox") { 0o600 } else { 0o640 });
+        match content {
+            _ if path.parent().is_some_and(|parent| !parent.exists()) => {}
+            Some(content) => {
+                fs::write(&path, content).unwrap();
+                fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            }
+            None => _ = fs::create_dir(&path),
+        }
+    }
+    ci
+}
+
+/// Every state of it, and whether the power went after `told`.
+fn states(recording: &Recording, told: usize) -> Vec<(Tree, bool)> {
+    let ends = 0..=recording.operations.len();
+    let elsewhere = |name: &str| name.starts_with("mail/");
+    let states = ends
+        .flat_map(|end| recording.states(end, &elsewhere).into_iter().map(move |state| (state, end > told)));
+    states.collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+fn on_each(states: &[(Tree, bool)], check: impl Fn(&Tree, bool) + Sync) {
+    let next = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while let Some((state, told)) = states.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    check(state, *told);
+                }
+            });
+        }
+    });
+}
+
+/// As people would see it.
+fn shown(state: &Tree) -> String {
+    let text = |content: &Vec<u8>| String::from_utf8_lossy(content).chars().take(60).collect::<String>();
+    let line =
+        |(name, content): (&String, &Option<Vec<u8>>)| format!("{name}: {:?}\n", content.as_ref().map(text));
+    state.iter().filter(|(name, _)| !name.starts_with("scripts")).map(line).collect()
+}
+
+#[test]
+#[ignore = "second tier"]
+fn whatever_the_disk_holds_of_an_answered_push_it_is_built_once_and_no_half_one_ever_is() {
+    if !strace::is_there() {
+        return;
+    }
+    let (ci, push) = (installation(), Push::to("r", "main"));
+    let recording = recorded(&ci, "queue_build", &push.arguments());
+    let said = recording.operations.iter().position(|operation| matches!(operation, Operation::Said));
+    let states = states(&recording, said.expect("it answers"));
+    println!("{} states", states.len());
+    assert!(states.len() > 10, "{}", states.len());
+    on_each(&states, |state, answered| {
+        let (ci, what) = (made(state), shown(state));
+        ci.build(1);
+        let there = ci.records().len();
+        assert!(there == 1 || there == 0 && !answered, "answered: {answered}, {there} are built of\n{what}");
+        assert_eq!((ran(&ci), ci.letters().len()), (there, there), "{what}");
+        assert_eq!(names(&ci.path("queue/bad")), [""; 0], "{what}");
+        ci.push(&push);
+        ci.build(1);
+        assert_eq!((ran(&ci), ci.records().len()), (there + 1, there + 1), "the next one, after\n{what}");
+        ci.assert_all_over();
+    });
+}
+
+#[test]
+#[ignore = "second tier"]
+fn whatever_the_disk_holds_of_a_build_it_has_one_result_which_stays_once_told_and_a_letter() {
+    if !strace::is_there() {
+        return;
+    }
+    let ci = installation();
+    let id = ci.push(&Push::to("r", "main"));
+    let recording = recorded(&ci, "build", &[]);
+    let result = ci.record().result;
+    let letter = format!("outbox/{id}.eml");
+    let states = states(&recording, recording.making(|name| name == letter));
+    println!("{} states", states.len());
+    assert!(states.len() > 200, "{}", states.len());
+    on_each(&states, |state, told| {
+        let (ci, what) = (made(state), shown(state));
+        let is_final = state.contains_key(&format!("builds/{id}/result.json"));
+        assert!(is_final || !told, "the result that was told is lost:\n{what}");
+        assert_eq!(ci.build_to_its_end(1), 0, "{}\n{what}", ci.log());
+        if is_final && state.contains_key(&format!("queue/build-{id}")) {
+            // Whose result that is cannot be known, and one has to look.
+            assert_eq!((ran(&ci), names(&ci.path("queue/bad")).len()), (0, 2), "{what}");
+            let kept = fs::read(ci.path(&format!("builds/{id}/result.json"))).unwrap();
+            assert_eq!(serde_json::from_slice::<serde_json::Value>(&kept).unwrap(), result, "{what}");
+            assert!(ci.letters().iter().any(|letter| letter.to.contains("operator")), "{what}");
+            return ci.assert_all_over();
+        }
+        let record = ci.records().pop().unwrap_or_else(|| panic!("no record, told: {told}\n{what}"));
+        assert_eq!((record.id.as_str(), &record.result["rc"]), (id.as_str(), &3.into()), "{what}");
+        assert_eq!(ran(&ci), usize::from(!is_final), "{what}");
+        assert!(!is_final || record.result == result, "another result than before:\n{what}");
+        let letters: Vec<_> = ci.letters().into_iter().map(|letter| letter.stem).collect();
+        assert_eq!(letters, [id.as_str()], "{what}");
+        assert_eq!(names(&ci.path("queue/bad")), [""; 0], "{what}");
+        ci.assert_all_over();
+    });
+}
