@@ -370,9 +370,11 @@ impl<'a> Attempt<'a> {
                 return Ok(AttemptEnd::Later);
             }
         };
-        let Claimed { id, request, .. } = self.entry;
+        let Claimed { id, request, bytes } = self.entry;
         let seconds = self.clock.elapsed().as_secs_f64();
-        let result = &BuildResult::new(&verdict, self.started, seconds, self.number, host::name());
+        let mut result = BuildResult::new(&verdict, self.started, seconds, self.number, host::name());
+        self.builder.history.enter(&self.builder.home, id, request, bytes, &mut result);
+        let result = &result;
         let is_shown = letters::are_due(result.outcome) || announce::shows_output(result.outcome);
         let output = &if is_shown { self.excerpt() } else { String::new() };
         let has_begun = self.before.is_some() || self.output.borrow().is_some();

@@ -14,7 +14,7 @@ use crate::{
     forge::statuses::Statuses,
     home::Home,
     queue::{Claimed, DrainLock, EntryId},
-    records::Record,
+    records::{History, Record},
     text::printable,
 };
 
@@ -29,6 +29,8 @@ pub struct Builder {
     pub letterhead: Letterhead,
     /// What the forge hears.
     pub statuses: Statuses,
+    /// How each branch did before.
+    pub history: History,
     work_dir: OnceLock<WorkDir>,
 }
 
@@ -43,7 +45,17 @@ impl Builder {
         letterhead: Letterhead,
     ) -> Self {
         let statuses = Statuses::new(&home, settings.forge.clone(), settings.page_url.clone());
-        Self { home, settings, lock, supervisor, outbox, letterhead, statuses, work_dir: OnceLock::new() }
+        Self {
+            home,
+            settings,
+            lock,
+            supervisor,
+            outbox,
+            letterhead,
+            statuses,
+            history: History::default(),
+            work_dir: OnceLock::new(),
+        }
     }
 
     /// Where workspaces are made: resolved once, and refused if it is not safe.

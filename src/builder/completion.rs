@@ -5,12 +5,15 @@ use std::io;
 use super::{
     after,
     builder::Builder,
-    mail::{letters, recipient},
+    mail::{
+        letters::{self, Told},
+        recipient,
+    },
 };
 use crate::{
     error_chain::in_full,
     queue::{BuildRequest, EntryId, Retry},
-    records::{BuildResult, Record},
+    records::{BuildResult, Outcome, Record},
     regular_file,
 };
 
@@ -48,8 +51,25 @@ impl Ended<'_> {
                 builder.outbox.put(&letter)?;
             }
         }
+        if builder.settings.mail_fixed && result.outcome == Outcome::Succeeded {
+            self.tell_of_mending(builder, record)?;
+        }
         builder.statuses.finished(id, request, result, *has_begun)?;
         after::intend(builder, id, request, result)
+    }
+
+    /// Letters to who has mended the branch, and to who had broken it.
+    fn tell_of_mending(&self, builder: &Builder, record: &Record) -> io::Result<()> {
+        let Some(since) = &self.result.red_since else { return Ok(()) };
+        let head = &builder.letterhead;
+        let addresses = addresses(builder);
+        let told = |id, request| Told { id, request, to: recipient::of(request, &addresses, &head.fallback) };
+        // Its record may be gone by now.
+        let broken_by = builder.record(since).request().ok();
+        let broke = broken_by.as_ref().map(|request| told(since, request));
+        let (mending, date) = (told(self.id, self.request), self.result.finished.into());
+        let letters = head.mended(&mending, since, broke.as_ref(), &record.output(), date);
+        letters.iter().try_for_each(|letter| builder.outbox.put(letter))
     }
 }
 

@@ -133,8 +133,9 @@ fn recover_one(builder: &Builder, id: &EntryId) -> io::Result<()> {
     if tries >= ATTEMPTS {
         let reason = format!("build died {tries} times while this ran, and it is not tried again");
         let started = running.map_or_else(Timestamp::now, |running| running.started);
-        let result =
+        let mut result =
             BuildResult::new(&Verdict::Error(Cause::Crash, reason), started, 0.0, tries, host::name());
+        builder.history.enter(&builder.home, id, &entry.request, &entry.bytes, &mut result);
         record.commit(&result)?;
         announce::end(&entry, &result, &excerpt(&record));
         return complete(builder, &record, id, &result);

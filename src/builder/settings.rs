@@ -35,6 +35,9 @@ pub struct SettingFlags {
     /// Who hears when the committer cannot be written to, and of CI's own troubles [AMP_CI_MAIL_FALLBACK]
     #[arg(long, value_name = "ADDRESS")]
     mail_fallback: Option<String>,
+    /// Write, too, when a branch succeeds again: yes or no [AMP_CI_MAIL_FIXED, default no]
+    #[arg(long, value_name = "YES")]
+    mail_fixed: Option<String>,
     /// Where builds get their fresh directories [AMP_CI_WORK_DIR]
     #[arg(long, value_name = "DIR")]
     work_dir: Option<String>,
@@ -84,6 +87,8 @@ pub struct Settings {
     pub mail_from: Address,
     /// Who hears when nobody else can.
     pub mail_fallback: Address,
+    /// Whether anybody hears that a branch succeeds again.
+    pub mail_fixed: bool,
     /// Parent of the workspaces, as configured.
     pub work_dir: PathBuf,
     /// Limit of one build.
@@ -197,6 +202,7 @@ impl Settings {
             catch_up: setting("AMP_CI_CATCH_UP", flags.catch_up, "no", parse_switch)?,
             mail_from: mail_from(flags.mail_from)?,
             mail_fallback: mail_fallback(flags.mail_fallback)?,
+            mail_fixed: setting("AMP_CI_MAIL_FIXED", flags.mail_fixed, "no", parse_switch)?,
             work_dir: setting("AMP_CI_WORK_DIR", flags.work_dir, &default_work_dir(), parse_absolute)?,
             timeout: setting("AMP_CI_TIMEOUT", flags.timeout, "6h", parse_timeout)?,
             keep: setting("AMP_CI_KEEP", flags.keep, "500", parse_count)?,

@@ -4,10 +4,12 @@
 
 pub mod drain_state;
 pub mod excerpt;
+pub mod history;
 pub mod outcome;
 pub mod record;
 pub mod retention;
 
 pub use drain_state::DrainState;
+pub use history::History;
 pub use outcome::{Cause, Outcome, Rc, Verdict};
 pub use record::{BuildResult, Record, RunningAttempt};

@@ -36,7 +36,68 @@ pub fn are_due(outcome: Outcome) -> bool {
     matches!(outcome, Outcome::Failed | Outcome::TimedOut | Outcome::Error)
 }
 
+/// A build that a letter speaks of, and who hears of it.
+#[derive(Debug)]
+pub struct Told<'a> {
+    pub id: &'a EntryId,
+    pub request: &'a BuildRequest,
+    pub to: Recipient,
+}
+
 impl Letterhead {
+    /// A branch that was red since the build `since` has been mended by another: who did that is told, and who had broken
+    /// it, if their push is known and that is somebody else.
+    pub fn mended(
+        &self,
+        mending: &Told,
+        since: &EntryId,
+        broke: Option<&Told>,
+        log: &Path,
+        date: SystemTime,
+    ) -> Vec<Letter> {
+        let Told { id, request, .. } = mending;
+        let branch = printable(request.git_ref.as_str());
+        let build = format!("{} commit {} in the branch {branch}", request.repository, request.commit_id);
+        let letter = |kind: &str, told: &Told, words: &str| {
+            let text = format!(
+                "Greetings and salutations {}!\n\n{words}\n\nWith warmest regards,\nAMP CI\n\n\
+                 Build:  {id}\nBranch: {branch}\nLog:    {} on {}\nYou get this because {}.\n",
+                told.request.committer_name.as_str(),
+                log.display(),
+                self.host,
+                told.to.why,
+            );
+            let subject = format!("AMP build fixed for {}/{}", request.repository, request.commit_id);
+            let draft = self.draft(format!("{id}.{kind}"), subject, text, date);
+            Draft { to: &told.to.address, build: Some(id), ..draft }.seal()
+        };
+        let since = broke.map_or_else(
+            || format!("the build {since}"),
+            |broke| {
+                let name = printable(broke.request.committer_name.as_str());
+                format!("the build {since} of commit {}, pushed by {name}", broke.request.commit_id)
+            },
+        );
+        let words = format!(
+            "The build for {build} has succeeded.\n\nThe branch had failed since {since}. Thank you."
+        );
+        let mut letters = vec![letter("fixed", mending, &words)];
+        let is_another = |told: &&Told| {
+            let (one, other): (&str, &str) = (told.to.address.as_ref(), mending.to.address.as_ref());
+            !one.eq_ignore_ascii_case(other)
+        };
+        if let Some(broke) = broke.filter(is_another) {
+            let words = format!(
+                "The branch that had failed since your push of commit {} succeeds again.\n\n\
+                 The build for {build}, pushed by {}, has mended it.",
+                broke.request.commit_id,
+                printable(request.committer_name.as_str()),
+            );
+            letters.push(letter("broke", broke, &words));
+        }
+        letters
+    }
+
     /// What the committer, `to`, is told of a finished build, whose whole output is in `log`; of an error the fallback gets a copy, unless it has heard
     /// of the engine's failure before.
     pub fn build_failed(

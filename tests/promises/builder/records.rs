@@ -50,7 +50,9 @@ fn a_finished_build_leaves_four_files_and_an_exact_result() {
             "seconds",
             "attempts",
             "host",
-            host
+            host,
+            "red_since",
+            &id
         ]
     );
     assert!(text.starts_with(r#"{"outcome":"failed","rc":3,"reason":null,"started":""#), "{text}");

@@ -1,3 +1,4 @@
 //! What people ask of `build` while it works, and who hears.
 
+mod mended;
 mod verbs;

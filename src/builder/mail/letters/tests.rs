@@ -75,6 +75,34 @@ fn of_an_error_the_fallback_hears_too_unless_it_was_the_engine_s() {
 }
 
 #[test]
+fn who_mended_a_branch_hears_and_who_had_broken_it_if_that_is_somebody_else() {
+    let (since, log) = (
+        EntryId::parse("1795340000.5").unwrap(),
+        Path::new("/srv/amp_ci/builds/1795346032.441044312/output.log"),
+    );
+    let mut broken_by = request();
+    broken_by.committer_name = "Bo Hugh".into();
+    broken_by.commit_id = "1".repeat(40).parse().unwrap();
+    let (mended_by, id) = (request(), id());
+    let told = |id, request, address: &str| Told {
+        id,
+        request,
+        to: Recipient { address: address.parse().unwrap(), why: "the push has your address".to_string() },
+    };
+    let mending = told(&id, &mended_by, "ana@lab.example");
+    let mended = |broke: Option<&Told>| head().mended(&mending, &since, broke, log, date());
+    let [fixed, broke] = &mended(Some(&told(&since, &broken_by, "bo@lab.example")))[..] else {
+        panic!("two letters")
+    };
+    is(fixed, "1795346032.441044312.fixed", include_str!("fixed.eml"));
+    is(broke, "1795346032.441044312.broke", include_str!("broke.eml"));
+    assert_eq!(mended(Some(&told(&since, &broken_by, "Ana@lab.example"))).len(), 1);
+    let [alone] = &mended(None)[..] else { panic!("one letter") };
+    let text = String::from_utf8(alone.bytes.clone()).unwrap();
+    assert!(text.contains("The branch had failed since the build 1795340000.5. Thank you."), "{text}");
+}
+
+#[test]
 fn nobody_hears_of_what_succeeded_or_was_not_meant_to_be_built() {
     use Outcome::{Cancelled, Error, Failed, Skipped, Succeeded, Superseded, TimedOut};
     assert!([Failed, TimedOut, Error].into_iter().all(are_due));
