@@ -309,6 +309,7 @@ fn a_read_only_home_is_told_once_though_nothing_can_be_remembered_in_it() {
     let mut seen = start(ci, 1);
     // Somebody else has seen the name, and puts others there.
     let [note] = &names(shared.path())[..] else { panic!("{:?}", names(shared.path())) };
+    assert_eq!(note.len(), "amp_ci-trouble-".len() + 8 + 1 + 16, "{note} ends in what nobody can guess");
     for n in 0..9 {
         fs::create_dir(shared.path().join(format!("{}{n}", &note[..note.len() - 16]))).unwrap();
     }
