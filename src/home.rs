@@ -115,6 +115,11 @@ impl Home {
         self.0.join("scripts")
     }
 
+    /// Copies of repositories to clone from; not every home has them.
+    pub fn mirrors(&self) -> PathBuf {
+        self.0.join("mirrors")
+    }
+
     /// What `build` tells people.
     pub fn build_log(&self) -> PathBuf {
         self.0.join("build.log")

@@ -5,7 +5,7 @@
 //! point a crash means another attempt; after it, only that the rest is done again.
 
 use std::{
-    cell::{Cell, RefCell},
+    cell::{Cell, OnceCell, RefCell},
     fs::File,
     io::{self, ErrorKind},
     sync::Arc,
@@ -24,6 +24,7 @@ use super::{
     launcher::{launched::Job, verdict_line::Nonce},
     machine,
     mail::letters,
+    mirror::{self, Mirrors, Stopped},
     process::{
         mask::MaskedLog,
         run::{self, ProcessEnd, ProcessSpec, Running},
@@ -82,6 +83,8 @@ struct Attempt<'a> {
     number: u32,
     /// What it puts out, as soon as there is a file for it.
     output: RefCell<Option<Arc<File>>>,
+    /// What its script may clone from.
+    mirrors: OnceCell<Mirrors>,
     /// What is left of it, if it had to make room.
     excerpt: RefCell<Option<String>>,
     started: Timestamp,
@@ -124,6 +127,7 @@ impl<'a> Attempt<'a> {
             put_back,
             number,
             output: RefCell::default(),
+            mirrors: OnceCell::new(),
             excerpt: RefCell::default(),
             started: Timestamp::now(),
             clock: Instant::now(),
@@ -177,9 +181,10 @@ impl<'a> Attempt<'a> {
             tracing::warn!("the forge does not hear that {} has begun: {}", self.entry.id, in_full(&error));
         }
         let end = self.record.set_running(&running).map_err(Fault::at(RECORD)).and_then(|()| {
-            let end = match &self.builder.settings.launcher {
-                None => self.run_here(&running, &mut output),
-                Some(_) => self.run_launched(&running, &text, &mut output),
+            let end = match (self.take_mirrors(&text), &self.builder.settings.launcher) {
+                (Err(Stopped), _) => Ok(ScriptEnd::Stopped),
+                (Ok(()), None) => self.run_here(&running, &mut output),
+                (Ok(()), Some(_)) => self.run_launched(&running, &text, &mut output),
             };
             if matches!(end, Ok(ScriptEnd::Verdict(_))) {
                 script_is_over();
@@ -197,6 +202,13 @@ impl<'a> Attempt<'a> {
             tracing::warn!("{}", in_full(&error));
         }
         end
+    }
+
+    fn take_mirrors(&self, build_sh: &[u8]) -> Result<(), Stopped> {
+        if let Some(mirrors) = Mirrors::prepare(self.builder, self.entry, build_sh)? {
+            let _ = self.mirrors.set(mirrors);
+        }
+        Ok(())
     }
 
     /// On this host: bash runs build.sh, and how it ended is how the build ended.
@@ -250,7 +262,10 @@ impl<'a> Attempt<'a> {
         let progress = self.record.progress();
         // A node need not see the record: run.sh has a place for it.
         let progress = progress.to_str().filter(|_| !is_launched).map(|path| (compose::PROGRESS, path));
-        let variables: Vec<_> = self.variables().into_iter().chain(credentials).chain(progress).collect();
+        let mirrors = self.mirrors.get().and_then(|mirrors| mirrors.dir().to_str());
+        let mirrors = mirrors.map(|dir| (mirror::VARIABLE, dir));
+        let variables: Vec<_> =
+            self.variables().into_iter().chain(credentials).chain(progress).chain(mirrors).collect();
         let spec = ProcessSpec {
             words,
             errors_apart: is_launched,

@@ -21,6 +21,7 @@ pub mod launcher;
 pub mod log;
 pub mod machine;
 pub mod mail;
+pub mod mirror;
 pub mod original;
 pub mod outbox;
 pub mod process;

@@ -52,7 +52,16 @@ pub fn open(path: &Path) -> io::Result<File> {
 
 /// Takes the lock if nobody has it; false if somebody does.
 pub fn try_lock(file: &File) -> io::Result<bool> {
-    match retry_on_intr(|| flock(file, FlockOperation::NonBlockingLockExclusive)) {
+    try_to(file, FlockOperation::NonBlockingLockExclusive)
+}
+
+/// Takes it beside others that share it; false if somebody has it alone.
+pub fn try_lock_shared(file: &File) -> io::Result<bool> {
+    try_to(file, FlockOperation::NonBlockingLockShared)
+}
+
+fn try_to(file: &File, operation: FlockOperation) -> io::Result<bool> {
+    match retry_on_intr(|| flock(file, operation)) {
         Ok(()) => Ok(true),
         Err(Errno::WOULDBLOCK) => Ok(false),
         Err(error) => Err(error.into()),

@@ -14,6 +14,7 @@ mod launcher;
 mod log;
 mod mail;
 mod mask;
+mod mirrors;
 mod one_push;
 mod output;
 mod process_end;
