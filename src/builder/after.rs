@@ -154,7 +154,7 @@ fn pass(builder: &Builder) {
         let path = builder.home.outbox().join(format!("{id}{SUFFIX}"));
         match run_after(builder, &id) {
             // The next build runs it again.
-            Ok(ProcessEnd::Stopped) => return,
+            Ok(ProcessEnd::Stopped | ProcessEnd::Cancelled(_)) => return,
             Ok(ProcessEnd::Exited(status)) if status.success() => {}
             Ok(ProcessEnd::Exited(status)) => {
                 tracing::error!("scripts/after of {id} failed with {status}: see builds/{id}/after.log");
@@ -223,7 +223,7 @@ fn follow(
         mark: &builder.mark(id),
     };
     let deadline = Cell::new(Some(Instant::now() + LIMIT));
-    run::start(&builder.supervisor, &spec)?.follow(&mut |_, bytes| log.write(bytes), &deadline)
+    run::start(&builder.supervisor, &spec)?.follow(&mut |_, bytes| log.write(bytes), &deadline, None)
 }
 
 /// As it is in result.json.

@@ -26,6 +26,7 @@ use super::{
     mail::letters,
     mirror::{self, Mirrors, Stopped},
     process::{
+        bell::Bell,
         mask::MaskedLog,
         run::{self, ProcessEnd, ProcessSpec, Running},
         workspace::Workspace,
@@ -37,8 +38,8 @@ use crate::{
     durable,
     error_chain::{errno, in_full},
     host,
-    queue::{Claimed, Retry},
-    records::{BuildResult, Cause, Rc, Record, RunningAttempt, Verdict, excerpt},
+    queue::{Cancel, Claimed, Retry},
+    records::{BuildResult, Cause, Outcome, Rc, Record, RunningAttempt, Verdict, excerpt},
 };
 
 /// So often a build may take `build` down with it, or come to no verdict, before it is given up.
@@ -60,9 +61,10 @@ const TEMPFAIL: Rc = Rc::new(75);
 const RECORD: &str = "a build cannot be recorded";
 
 /// Runs one claimed entry to its end. `script_is_over` is called as soon as its script has come to a verdict and
-/// its processes are gone, before that is made durable: the disk need not keep the next build waiting.
-pub fn run(builder: &Builder, entry: &Claimed, script_is_over: &dyn Fn()) -> AttemptEnd {
-    let attempt = Attempt::begin(builder, entry);
+/// its processes are gone, before that is made durable: the disk need not keep the next build waiting. `cancel` rings when
+/// nobody wants it any more.
+pub fn run(builder: &Builder, entry: &Claimed, cancel: &Bell, script_is_over: &dyn Fn()) -> AttemptEnd {
+    let attempt = Attempt::begin(builder, entry, cancel);
     let end = attempt
         .prepare()
         .and_then(|prepared| attempt.run(prepared, script_is_over))
@@ -75,6 +77,7 @@ pub fn run(builder: &Builder, entry: &Claimed, script_is_over: &dyn Fn()) -> Att
 struct Attempt<'a> {
     builder: &'a Builder,
     entry: &'a Claimed,
+    cancel: &'a Bell,
     record: Record,
     /// What is on record of the attempt before this one.
     before: Option<RunningAttempt>,
@@ -114,7 +117,7 @@ enum Judgement {
 }
 
 impl<'a> Attempt<'a> {
-    fn begin(builder: &'a Builder, entry: &'a Claimed) -> Self {
+    fn begin(builder: &'a Builder, entry: &'a Claimed, cancel: &'a Bell) -> Self {
         let record = builder.record(&entry.id);
         let before = record.running();
         let number = before.as_ref().map_or(0, |before| before.attempt) + 1;
@@ -122,6 +125,7 @@ impl<'a> Attempt<'a> {
         Self {
             builder,
             entry,
+            cancel,
             record,
             before,
             put_back,
@@ -164,6 +168,10 @@ impl<'a> Attempt<'a> {
             Prepared::Nothing(verdict) => return Ok(ScriptEnd::Verdict(verdict)),
         };
         let Script { text, mut output, workspace } = script;
+        if self.cancel.has_rung() {
+            self.remove(&workspace);
+            return Ok(ScriptEnd::Cancelled(None, None));
+        }
         let running = RunningAttempt {
             attempt: self.number,
             host: host::name(),
@@ -186,7 +194,7 @@ impl<'a> Attempt<'a> {
                 (Ok(()), None) => self.run_here(&running, &mut output),
                 (Ok(()), Some(_)) => self.run_launched(&running, &text, &mut output),
             };
-            if matches!(end, Ok(ScriptEnd::Verdict(_))) {
+            if matches!(end, Ok(ScriptEnd::Verdict(_) | ScriptEnd::Cancelled(..))) {
                 script_is_over();
             }
             let end = match end {
@@ -198,14 +206,18 @@ impl<'a> Attempt<'a> {
             };
             end.and_then(|end| output.finish().map(|()| end)).map_err(Fault::at("a build cannot be run"))
         });
-        if let Err(error) = workspace.remove(&self.builder.supervisor) {
-            tracing::warn!("{}", in_full(&error));
-        }
+        self.remove(&workspace);
         end
     }
 
+    fn remove(&self, workspace: &Workspace) {
+        if let Err(error) = workspace.remove(&self.builder.supervisor) {
+            tracing::warn!("{}", in_full(&error));
+        }
+    }
+
     fn take_mirrors(&self, build_sh: &[u8]) -> Result<(), Stopped> {
-        if let Some(mirrors) = Mirrors::prepare(self.builder, self.entry, build_sh)? {
+        if let Some(mirrors) = Mirrors::prepare(self.builder, self.entry, build_sh, self.cancel)? {
             let _ = self.mirrors.set(mirrors);
         }
         Ok(())
@@ -217,12 +229,13 @@ impl<'a> Attempt<'a> {
         let deadline = Cell::new(limit.0.map(|limit| Instant::now() + limit));
         let words = vec!["/bin/bash".into(), self.record.script().into()];
         let running = self.start(on_record, words, false)?;
-        let end = running.follow(&mut |_, bytes| output.write(bytes), &deadline)?;
+        let end = running.follow(&mut |_, bytes| output.write(bytes), &deadline, Some(self.cancel))?;
         let early = self.record.take_progress();
         Ok(match end {
             ProcessEnd::Exited(status) => ScriptEnd::exited(status.into(), &early),
             ProcessEnd::TimedOut(status) => ScriptEnd::Verdict(Verdict::timed_out(status.into(), limit)),
             ProcessEnd::Stopped => ScriptEnd::Stopped,
+            ProcessEnd::Cancelled(status) => ScriptEnd::Cancelled(Some(status.into()), None),
         })
     }
 
@@ -247,7 +260,7 @@ impl<'a> Attempt<'a> {
         let words = job.hand_over(build_sh, supervisor)?;
         // The job may outlive this host: after a crash it has to be known that there may be one.
         durable::sync_dir(&home.queue())?;
-        job.follow(self.start(on_record, words, true)?, output, supervisor)
+        job.follow(self.start(on_record, words, true)?, output, supervisor, self.cancel)
     }
 
     fn start(
@@ -288,6 +301,7 @@ impl<'a> Attempt<'a> {
             ScriptEnd::Verdict(verdict) => return Ok(Judgement::Final(verdict)),
             ScriptEnd::Stopped if self.builder.supervisor.is_doubted() => return Ok(self.is_suspect()),
             ScriptEnd::Stopped => return Ok(Judgement::PutBack),
+            ScriptEnd::Cancelled(rc, left) => return self.cancelled(rc, left),
             ScriptEnd::NoVerdict(failure) => failure,
         };
         self.tell_fallback(&failure).map_err(Fault::at("a letter cannot be stored"))?;
@@ -307,6 +321,23 @@ impl<'a> Attempt<'a> {
         }
         let reason = format!("{why} while this ran, and this was try {}", self.number);
         Judgement::Final(Verdict::Error(Cause::Crash, reason))
+    }
+
+    /// Who does not want it any more, and why.
+    fn cancel_request(&self) -> Cancel {
+        Cancel::of(&self.builder.home.queue(), &self.entry.id).unwrap_or_default()
+    }
+
+    /// Somebody did not want it any more, and it has been ended.
+    fn cancelled(&self, rc: Option<Rc>, left: Option<String>) -> Result<Judgement, Fault> {
+        let mut reason = self.cancel_request().words();
+        if let Some(left) = left {
+            // What runs on there is the operator's to end.
+            self.tell_fallback(&NoVerdict { why: left.clone(), words: String::new() })
+                .map_err(Fault::at("a letter cannot be stored"))?;
+            reason = format!("{reason}; what runs on the engine could not be taken away: {left}");
+        }
+        Ok(Judgement::Final(Verdict::Cancelled(rc, reason)))
     }
 
     /// It cannot be built now, says the script.
@@ -388,6 +419,9 @@ impl<'a> Attempt<'a> {
         let Claimed { id, request, bytes } = self.entry;
         let seconds = self.clock.elapsed().as_secs_f64();
         let mut result = BuildResult::new(&verdict, self.started, seconds, self.number, host::name());
+        if result.outcome == Outcome::Cancelled {
+            result.by = self.cancel_request().by;
+        }
         self.builder.history.enter(&self.builder.home, id, request, bytes, &mut result);
         let result = &result;
         let is_shown = letters::are_due(result.outcome) || announce::shows_output(result.outcome);

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     error_chain::in_full,
-    queue::{BuildRequest, EntryId, Retry},
+    queue::{BuildRequest, Cancel, EntryId, Retry},
     records::{BuildResult, Outcome, Record},
     regular_file,
 };
@@ -38,6 +38,7 @@ impl Ended<'_> {
             tracing::debug!("{}", in_full(&error));
         }
         Retry::clear(&builder.home.queue(), self.id)?;
+        Cancel::clear(&builder.home.queue(), self.id)?;
         builder.lock.finish(self.id)
     }
 

@@ -1,7 +1,7 @@
 //! The drain: does what the scheduler decides, and reports what comes of it, until nothing waits or runs.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, VecDeque},
     io,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
@@ -25,28 +25,40 @@ use super::{
     heartbeat::Heartbeat,
     machine,
     outbox::{delivery::Delivery, postman::Postman},
+    process::bell::Bell,
     recovery,
-    scheduler::{Action, DrainExit, Event, Past, Scheduler},
+    scheduler::{Action, DrainExit, Event, Past, Scheduler, Terms},
+    version::Version,
     watch::{self, Change},
+    withdrawal,
 };
 use crate::{
     durable,
     error_chain::in_full,
     forge::reporter::{Notice, Pauses, Tell},
     queue::{Claimed, EntryId, EntryState, Lane, Retry, control::is_held, reading},
-    records::retention,
+    records::{Requested, retention},
 };
 
 const UNREADABLE: &str = "the queue cannot be read";
 
 const UNWORKABLE: &str = "the queue cannot be worked on";
 
-/// Drains the queue, `threads` builds at a time. An error is that nothing could be begun.
+/// How it is drained.
+#[derive(Debug, Clone, Copy)]
+pub struct Pace {
+    /// Builds at a time.
+    pub threads: usize,
+    /// Is more waited for when nothing is left?
+    pub stays: bool,
+}
+
+/// Drains the queue. An error is that nothing could be begun.
 pub fn run(
     builder: &Arc<Builder>,
     faults: &mut FaultLog,
     delivery: Delivery,
-    threads: usize,
+    Pace { threads, stays }: Pace,
     (tell, told): (Sender<Event>, Receiver<Event>),
 ) -> io::Result<DrainExit> {
     let postman = Postman::start(delivery)?;
@@ -54,9 +66,23 @@ pub fn run(
     let catch_up = CatchUp::start(builder)?;
     let after = After::start(builder)?;
     let watched = watch(builder, tell.clone()).is_ok();
-    let heartbeat = Heartbeat::start(builder, threads);
-    let mut drain = Drain { builder: Arc::clone(builder), faults, postman, catch_up, after, tell, heartbeat };
-    let mut scheduler = Scheduler::new(threads, watched);
+    let newest_only = builder.settings.newest_only;
+    let history = newest_only.then(|| Requested::read(&builder.home));
+    let heartbeat = Heartbeat::start(builder, threads, stays);
+    let version = Version::now(&builder.home);
+    let cancels = HashMap::new();
+    let mut drain = Drain {
+        builder: Arc::clone(builder),
+        faults,
+        postman,
+        catch_up,
+        after,
+        tell,
+        heartbeat,
+        cancels,
+        history,
+    };
+    let mut scheduler = Scheduler::new(Terms { threads, stays, newest_only, watched });
     let start = Instant::now();
     let mut actions = VecDeque::from(scheduler.on(start.elapsed(), [Event::Begun]));
     loop {
@@ -66,6 +92,16 @@ pub fn run(
             }
             if let Some(event) = drain.perform(action) {
                 actions.extend(scheduler.on(start.elapsed(), [event]));
+            }
+        }
+        if stays && drain.heartbeat.pause().is_zero() {
+            // Letters whose pauses are over.
+            drain.postman.pass();
+        }
+        if stays && !version.is_current() {
+            actions.extend(scheduler.on(start.elapsed(), [Event::Outdated]));
+            if !actions.is_empty() {
+                continue;
             }
         }
         drain.heartbeat.beat(drain.faults.standing());
@@ -100,6 +136,7 @@ fn watch(builder: &Builder, tell: Sender<Event>) -> io::Result<()> {
         let event = match change {
             Change::Arrived(id) => Event::Arrived(id),
             Change::Hold => Event::Held(is_held(&queue)),
+            Change::Cancelled(id) => Event::Cancelled(id),
             Change::Resumed(id) => Event::Resumed(id),
             Change::Unclear => Event::Unclear,
             Change::Lost => Event::WatchLost,
@@ -116,6 +153,10 @@ struct Drain<'a> {
     after: After,
     tell: Sender<Event>,
     heartbeat: Heartbeat,
+    /// What ends each build that runs.
+    cancels: HashMap<EntryId, Arc<Bell>>,
+    /// What was built before, where the newest push wins.
+    history: Option<Requested>,
 }
 
 impl Drain<'_> {
@@ -123,6 +164,7 @@ impl Drain<'_> {
     fn perform(&mut self, action: Action) -> Option<Event> {
         match action {
             Action::Recover => {
+                self.faults.begin_again();
                 let event = self.recover().unwrap_or_else(Event::Failed);
                 // Not before what an earlier run of it left is ended.
                 if !matches!(event, Event::Failed(_)) {
@@ -141,6 +183,25 @@ impl Drain<'_> {
                 Some(machine::ready(&self.builder).map_or_else(Event::Failed, |()| claim()))
             }
             Action::Start(entry) => self.start(*entry),
+            Action::Withdraw(id, why) => {
+                let withdrawn = withdrawal::withdraw(&self.builder, &id, &why);
+                Some(match withdrawn {
+                    Ok(true) => Event::Withdrawn,
+                    Ok(false) => Event::Wanted(id),
+                    Err(error) => self.stuck(id, error),
+                })
+            }
+            Action::PutBack(entry) => {
+                let put_back = self.builder.put_back(&entry).map_err(Fault::at(UNWORKABLE));
+                put_back.err().map(Event::Failed)
+            }
+            Action::Cancel(id) => {
+                if let Some(cancel) = self.cancels.get(&id) {
+                    tracing::info!("{id} is ended: somebody cancels it");
+                    cancel.ring();
+                }
+                None
+            }
             Action::Tell(fault) => {
                 self.faults.tell(&fault, &self.builder.lock);
                 None
@@ -159,6 +220,13 @@ impl Drain<'_> {
                 for error in swept.unwrap_or_else(|error| vec![error]) {
                     tracing::warn!("an old record stays: {}", in_full(&error));
                 }
+                None
+            }
+            Action::Idle => {
+                if !self.is_held() {
+                    self.faults.forget_what_is_over(&self.builder.lock);
+                }
+                self.faults.begin_again();
                 None
             }
             Action::SendMail => {
@@ -211,7 +279,12 @@ impl Drain<'_> {
 
     fn look(&self, id: EntryId) -> Event {
         let state = self.builder.lock.read(&id);
-        Event::Looked { state, past: self.past(&id), held: self.is_held(), id }
+        let is_recorded = match (&self.history, &state) {
+            (Some(history), Ok(EntryState::Request(request, _))) => history.has_before(&id, request),
+            _ => false,
+        };
+        let past = Past { is_recorded, ..self.past(&id) };
+        Event::Looked { state, past, held: self.is_held(), id }
     }
 
     fn past(&self, id: &EntryId) -> Past {
@@ -225,6 +298,7 @@ impl Drain<'_> {
             is_final: record.is_final(),
             pause: retry.map(|retry| retry.pause(now)).unwrap_or_default(),
             standing,
+            is_recorded: false,
             is_suspect: record.running().is_some_and(|running| running.died),
         }
     }
@@ -254,23 +328,38 @@ impl Drain<'_> {
     }
 
     /// Each build has a thread of its own.
-    fn start(&self, entry: Claimed) -> Option<Event> {
+    fn start(&mut self, entry: Claimed) -> Option<Event> {
         announce::submission(&entry);
+        if let Some(history) = &mut self.history {
+            history.note(&entry.id, &entry.request);
+        }
+        let cancel = match Bell::new() {
+            Ok(cancel) => Arc::new(cancel),
+            Err(error) => return Some(self.not_started(entry.id, error)),
+        };
+        // Those of builds that are over are ours alone.
+        self.cancels.retain(|_, cancel| Arc::strong_count(cancel) > 1);
+        self.cancels.insert(entry.id.clone(), Arc::clone(&cancel));
         let (builder, tell, id) = (Arc::clone(&self.builder), self.tell.clone(), entry.id.clone());
         let thread =
             thread::Builder::new().name(format!("build {id}")).stack_size(256 << 10).spawn(move || {
                 let script_is_over = || _ = tell.send(Event::ScriptOver(entry.id.clone()));
-                let end = catch_unwind(AssertUnwindSafe(|| attempt::run(&builder, &entry, &script_is_over)));
+                let end = catch_unwind(AssertUnwindSafe(|| {
+                    attempt::run(&builder, &entry, &cancel, &script_is_over)
+                }));
                 let end = end.unwrap_or_else(|_| {
                     let error = io::Error::other("see stderr");
                     AttemptEnd::Fault(Fault { stage: "a build met a mistake in amp_ci", error })
                 });
                 let _ = tell.send(Event::Finished(entry.id, end));
             });
-        let error = thread.err()?;
+        thread.err().map(|error| self.not_started(id, error))
+    }
+
+    fn not_started(&self, id: EntryId, error: io::Error) -> Event {
         let put_back = self.builder.lock.put_back(&id).map_err(Fault::at(UNWORKABLE));
-        let fault = put_back.err().unwrap_or(Fault { stage: "no thread can be started", error });
-        Some(Event::NotStarted(id, fault))
+        let fault = put_back.err().unwrap_or(Fault { stage: "no build can be started", error });
+        Event::NotStarted(id, fault)
     }
 
     /// What was wrong with the machine is over, if all was looked at and nothing was met.

@@ -82,16 +82,22 @@ impl FaultLog {
     /// whether it met anything.
     pub fn settle(&mut self, lock: &DrainLock, looked_at_all: bool) -> bool {
         if looked_at_all {
-            for fault in self.not_met() {
-                tracing::info!("over: {}", fault.key);
-            }
-            self.reported_before.clear();
+            self.forget_what_is_over(lock);
         }
         self.remember(lock);
         if self.known().next().is_none() {
             let _ = std::fs::remove_file(self.home.queue().join("lock"));
         }
         !self.met.is_empty()
+    }
+
+    /// All has been looked at: what was not met any more is over.
+    pub fn forget_what_is_over(&mut self, lock: &DrainLock) {
+        for fault in self.not_met() {
+            tracing::info!("over: {}", fault.key);
+        }
+        self.reported_before.clear();
+        self.remember(lock);
     }
 
     /// Tells people whose lock this is, and what is wrong at present.
@@ -104,6 +110,13 @@ impl FaultLog {
     /// What was said by earlier runs and has not been met by this one, yet.
     fn not_met(&self) -> impl Iterator<Item = &ReportedFault> {
         self.reported_before.iter().filter(|fault| !self.met.iter().any(|met| met.key == fault.key))
+    }
+
+    /// From here on it is seen again what is wrong: this is what has been said before.
+    pub fn begin_again(&mut self) {
+        let before = self.not_met().cloned().collect();
+        self.reported_before = before;
+        self.reported_before.append(&mut self.met);
     }
 
     /// What is wrong at present, a line for each.

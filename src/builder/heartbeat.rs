@@ -26,7 +26,7 @@ pub struct Heartbeat {
 }
 
 impl Heartbeat {
-    pub fn start(builder: &Builder, threads: usize) -> Self {
+    pub fn start(builder: &Builder, threads: usize, stay: bool) -> Self {
         let now = Some(Timestamp::now());
         let settings = &builder.settings;
         let state = DrainState {
@@ -34,6 +34,7 @@ impl Heartbeat {
             started: now,
             looked: now,
             threads: u32::try_from(threads).ok(),
+            stay,
             min_free: Some(settings.min_free),
             log_limit: Some(settings.log_limit),
             page_url: settings.page_url.clone(),

@@ -13,6 +13,7 @@ use std::{
 
 use super::{
     builder::Builder,
+    process::bell::Bell,
     process::run::{self, ProcessEnd, ProcessSpec},
 };
 use crate::{
@@ -54,18 +55,24 @@ pub struct Stopped;
 
 impl Mirrors {
     /// Those that `build_sh` needs, up to date; none if it needs none, or there are none to be had.
-    pub fn prepare(builder: &Builder, entry: &Claimed, build_sh: &[u8]) -> Result<Option<Self>, Stopped> {
+    pub fn prepare(
+        builder: &Builder,
+        entry: &Claimed,
+        build_sh: &[u8],
+        cancel: &Bell,
+    ) -> Result<Option<Self>, Stopped> {
         let dir = builder.home.mirrors();
         let names_them = build_sh.windows(VARIABLE.len()).any(|word| word == VARIABLE.as_bytes());
         if !names_them || !dir.is_dir() {
             return Ok(None);
         }
-        let keeper = Keeper { builder, mark: builder.mark(&entry.id), dir };
+        let keeper = Keeper { builder, cancel, mark: builder.mark(&entry.id), dir };
         let repository = entry.request.repository.as_str();
         let prepared = keeper.prepare(repository);
         match prepared {
             Ok(mirrors) => Ok(mirrors),
             Err(_) if builder.supervisor.is_stopped() => Err(Stopped),
+            Err(_) if cancel.has_rung() => Ok(None),
             Err(error) => {
                 tracing::warn!("{} is cloned without a mirror: {}", entry.id, in_full(&error));
                 Ok(None)
@@ -82,6 +89,7 @@ impl Mirrors {
 /// Who writes them.
 struct Keeper<'a> {
     builder: &'a Builder,
+    cancel: &'a Bell,
     mark: String,
     dir: PathBuf,
 }
@@ -116,7 +124,7 @@ impl Keeper<'_> {
         }
         let url = format!("{}/{repository}", self.builder.settings.git_base.url());
         if let Err(error) = self.run("refresh", &mirror, &url) {
-            if !self.builder.supervisor.is_stopped() {
+            if !self.builder.supervisor.is_stopped() && !self.cancel.has_rung() {
                 let _ = fs_err::write(&failed, format!("{}\n", in_full(&error)));
             }
             return Err(error);
@@ -185,11 +193,12 @@ impl Keeper<'_> {
             Ok(())
         };
         let deadline = Cell::new(Some(Instant::now() + LIMIT));
-        let why = match run::start(supervisor, &spec)?.follow(&mut keep, &deadline)? {
+        let why = match run::start(supervisor, &spec)?.follow(&mut keep, &deadline, Some(self.cancel))? {
             ProcessEnd::Exited(status) if ExitStatus::success(&status) => return Ok(()),
             ProcessEnd::Exited(status) => status.to_string(),
             ProcessEnd::TimedOut(_) => format!("no end after {} s", LIMIT.as_secs()),
             ProcessEnd::Stopped => "stopped".to_string(),
+            ProcessEnd::Cancelled(_) => "cancelled".to_string(),
         };
         let said = String::from_utf8_lossy(&said);
         let last = said.trim_end().lines().last().unwrap_or("git said nothing");

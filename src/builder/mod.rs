@@ -32,4 +32,6 @@ pub mod script_end;
 pub mod secrets;
 pub mod settings;
 pub mod shipped;
+pub mod version;
 pub mod watch;
+pub mod withdrawal;

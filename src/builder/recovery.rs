@@ -25,7 +25,7 @@ use crate::{
     directory,
     error_chain::in_full,
     host,
-    queue::{Claimed, EntryId, EntryState, Listing},
+    queue::{Cancel, Claimed, EntryId, EntryState, Listing},
     records::{BuildResult, Cause, Record, RunningAttempt, Verdict, excerpt},
 };
 
@@ -130,7 +130,7 @@ fn recover_one(builder: &Builder, id: &EntryId) -> io::Result<()> {
         EntryState::BeingWritten => return builder.reject_claimed(id, "it is no request"),
         EntryState::Invalid(why) => return builder.reject_claimed(id, &why),
     };
-    if tries >= ATTEMPTS {
+    if tries >= ATTEMPTS && Cancel::of(&builder.home.queue(), id).is_none() {
         let reason = format!("build died {tries} times while this ran, and it is not tried again");
         let started = running.map_or_else(Timestamp::now, |running| running.started);
         let mut result =

@@ -4,16 +4,20 @@
 //! came of it. One entry is looked at, claimed or rejected at a time, so that they start in order.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     io, mem,
     time::Duration,
 };
 
+use self::branches::Branches;
 use super::{attempt_end::AttemptEnd, fault::Fault};
-use crate::queue::{Backlog, Claimed, EntryId, EntryState, Lane, Listing};
+use crate::queue::{Backlog, Claimed, EntryId, EntryState, Lane, Listing, Origin, origin::Why};
 
 /// How often we look ourselves where the kernel does not tell.
 const LOOK: Duration = Duration::from_secs(1);
+
+/// So long one that stays waits before it tries again what the machine did not let it do.
+const REST: Duration = Duration::from_secs(60);
 
 /// So many builds finish between two looks at what can be removed.
 const SWEEP_EVERY: usize = 1000;
@@ -31,6 +35,12 @@ pub enum Event {
     WatchLost,
     /// It pauses no longer.
     Resumed(EntryId),
+    /// Somebody does not want this build any more.
+    Cancelled(EntryId),
+    /// Of [`Action::Withdraw`].
+    Withdrawn,
+    /// It is to be built all the same.
+    Wanted(EntryId),
     /// The file `hold` is there, or not.
     Held(bool),
     /// Of [`Action::Recover`] and [`Action::List`].
@@ -59,6 +69,8 @@ pub enum Event {
     MailSent(usize),
     /// Told to stop by a signal.
     Signal(i32),
+    /// The program or its settings have become others: one that stays ends when it is idle.
+    Outdated,
 }
 
 /// What became of an entry before.
@@ -72,6 +84,8 @@ pub struct Past {
     pub standing: Option<Fault>,
     /// `build` died while it ran.
     pub is_suspect: bool,
+    /// A record of before has the same commit of the same branch. Known only where the newest push wins.
+    pub is_recorded: bool,
 }
 
 /// What is to be done.
@@ -86,6 +100,12 @@ pub enum Action {
     /// If it is still of this lane.
     Claim(EntryId, Lane),
     Start(Box<Claimed>),
+    /// Into the queue again: it was claimed, and cannot be started yet.
+    PutBack(Box<Claimed>),
+    /// Record it with this verdict instead of building it, if it still waits.
+    Withdraw(EntryId, Withdrawal),
+    /// End this build: nobody wants it any more.
+    Cancel(EntryId),
     /// Say that something is wrong with the machine.
     Tell(Fault),
     /// End the builds that run; they go back.
@@ -94,11 +114,25 @@ pub enum Action {
     EndOrphans,
     /// Remove records that are too old.
     Sweep,
+    /// All was looked at, and one that stays waits for more: what was not met again is over.
+    Idle,
     /// Send what is in the outbox.
     SendMail,
     /// The same, and say when this round is over.
     SendMailAndTell(usize),
     Exit(DrainExit),
+}
+
+/// Why an entry is not built.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Withdrawal {
+    /// Somebody has asked for that.
+    Cancelled,
+    /// This one is built in its place.
+    Superseded(EntryId),
+    /// This one asked for the same, and was not begun yet when it came; unless somebody had that built before, and so wants
+    /// it again.
+    Repeats(EntryId),
 }
 
 /// Why the drain is over.
@@ -113,10 +147,33 @@ pub enum DrainExit {
     Signalled(i32),
 }
 
+/// How it decides.
+#[derive(Debug, Clone, Copy)]
+pub struct Terms {
+    /// Builds at a time.
+    pub threads: usize,
+    /// Does it stay when there is nothing to do?
+    pub stays: bool,
+    /// Is only the newest push of a branch built?
+    pub newest_only: bool,
+    /// Does the kernel tell of changes?
+    pub watched: bool,
+}
+
 #[derive(Debug)]
 pub struct Scheduler {
-    threads: usize,
-    watched: bool,
+    terms: Terms,
+    branches: Branches,
+    /// Where the newest push wins: not looked at yet.
+    unknown: BTreeSet<EntryId>,
+    /// It is looked at for that.
+    gets_known: bool,
+    /// Claimed in the place of this one, the oldest of its branch.
+    claimed_for: Option<EntryId>,
+    /// Claimed, and started when the older ones of its branch are on record.
+    claimed: Option<Box<Claimed>>,
+    /// When it tries again what the machine did not let it do.
+    rests_until: Option<Duration>,
     held: bool,
     /// An answer of the drain is outstanding.
     asked: bool,
@@ -134,6 +191,10 @@ pub struct Scheduler {
     suspect: Option<EntryId>,
     /// The lanes of other suspects, which wait for that.
     suspects: Vec<Lane>,
+    /// To be recorded, and not built.
+    withdrawn: BTreeMap<EntryId, Withdrawal>,
+    /// Those of `running` that are being cancelled.
+    cancelled: HashSet<EntryId>,
     /// When to look ourselves.
     look_at: Option<Duration>,
     exit: Option<DrainExit>,
@@ -152,14 +213,20 @@ enum LastMail {
     Sent,
     /// And the queue was looked at once more.
     SentAndLooked,
+    /// And one that stays waits for more.
+    NothingToDo,
 }
 
 impl Scheduler {
-    /// Does the kernel tell of changes?
-    pub fn new(threads: usize, watched: bool) -> Self {
+    pub fn new(terms: Terms) -> Self {
         Self {
-            threads,
-            watched,
+            terms,
+            branches: Branches::default(),
+            unknown: BTreeSet::new(),
+            gets_known: false,
+            claimed_for: None,
+            claimed: None,
+            rests_until: None,
             held: false,
             asked: false,
             backlog: Backlog::default(),
@@ -170,6 +237,8 @@ impl Scheduler {
             paused: HashMap::new(),
             suspect: None,
             suspects: Vec::new(),
+            withdrawn: BTreeMap::new(),
+            cancelled: HashSet::new(),
             look_at: None,
             exit: None,
             finished: 0,
@@ -193,7 +262,7 @@ impl Scheduler {
 
     /// When [`Self::on`] has something to do though nothing happens.
     pub fn wakes_at(&self) -> Option<Duration> {
-        self.paused.values().map(|(_, until)| *until).chain(self.look_at).min()
+        self.paused.values().map(|(_, until)| *until).chain(self.look_at).chain(self.rests_until).min()
     }
 
     fn take_in(&mut self, now: Duration, event: Event, actions: &mut Vec<Action>) {
@@ -201,44 +270,60 @@ impl Scheduler {
             Event::Begun => self.ask(Action::Recover, actions),
             Event::Arrived(id) => {
                 self.set_aside.remove(&id);
-                self.backlog.add(id);
+                self.come(&[id]);
             }
             Event::Resumed(id) => self.resume(&id),
+            Event::Cancelled(id) => _ = self.withdrawn.insert(id, Withdrawal::Cancelled),
+            Event::Wanted(id) => {
+                self.asked = false;
+                self.branches.want(id.clone());
+                self.backlog.add(id);
+            }
             Event::Unclear => self.look_at = Some(Duration::ZERO),
-            Event::WatchLost => self.watched = false,
+            Event::WatchLost => self.terms.watched = false,
             Event::Held(held) => self.held = held,
             Event::Listed { listing, held } => {
                 self.asked = false;
                 self.held = held;
-                let set_aside = &self.set_aside;
-                self.backlog.add_all(listing.waiting.into_iter().filter(|id| !set_aside.contains(id)));
+                let cancelled = listing.cancelled.into_iter();
+                self.withdrawn.extend(cancelled.map(|id| (id, Withdrawal::Cancelled)));
+                let waiting = listing.waiting.into_iter().filter(|id| !self.set_aside.contains(id));
+                let waiting: Vec<EntryId> = waiting.collect();
+                self.come(&waiting);
             }
             Event::Looked { id, state, past, held } => {
                 self.asked = false;
                 self.held = held;
                 self.consider(now, id, state, past, actions);
             }
-            Event::Rejected => self.asked = false,
+            Event::Rejected | Event::Withdrawn => self.asked = false,
             Event::Claimed(entry) => {
                 self.asked = false;
+                self.claimed_for = None;
                 let lane = entry.request.lane();
                 self.backlog.occupy(lane.clone());
                 self.running.insert(entry.id.clone(), lane);
-                actions.push(Action::Start(entry));
+                for (id, by) in self.branches.claim(&entry.id, &entry.request) {
+                    self.withdrawn.entry(id).or_insert(Withdrawal::Superseded(by));
+                }
+                self.claimed = Some(entry);
             }
             Event::NotClaimed(id) => {
                 self.asked = false;
                 self.clear(&id);
+                self.turn_back(&id);
                 self.set_aside.insert(id);
             }
             Event::Stuck(id, fault) => {
                 self.asked = false;
                 self.clear(&id);
+                self.turn_back(&id);
                 self.leave(id, fault, actions);
             }
             Event::Rewritten(id) => {
                 self.asked = false;
                 self.clear(&id);
+                self.turn_back(&id);
                 self.being_written.push(id);
             }
             Event::NotStarted(id, fault) => {
@@ -255,6 +340,7 @@ impl Scheduler {
                 self.last_mail = LastMail::Sent;
             }
             Event::MailSent(_) => {}
+            Event::Outdated => self.terms.stays = false,
             Event::Signal(signal) => {
                 self.exit = Some(DrainExit::Signalled(signal));
                 actions.push(Action::EndBuilds(signal));
@@ -266,7 +352,7 @@ impl Scheduler {
     fn consider(
         &mut self,
         now: Duration,
-        id: EntryId,
+        mut id: EntryId,
         state: io::Result<EntryState>,
         past: Past,
         actions: &mut Vec<Action>,
@@ -274,8 +360,13 @@ impl Scheduler {
         if !self.pauses_still(&id, &state, &past) {
             self.resume(&id);
         }
-        let request = match state {
-            Ok(EntryState::Request(request, _)) => request,
+        let (request, bytes) = match state {
+            // In its turn it is looked at again.
+            ref state if self.gets_known && !matches!(state, Ok(EntryState::Request(..))) => {
+                self.gets_known = false;
+                return;
+            }
+            Ok(EntryState::Request(request, bytes)) => (request, bytes),
             Ok(EntryState::Missing) => return,
             Ok(EntryState::NotAFile) => {
                 self.set_aside.insert(id);
@@ -289,6 +380,10 @@ impl Scheduler {
             }
         };
         let lane = request.lane();
+        if mem::take(&mut self.gets_known) {
+            let is_repeat = past.is_recorded || is_rerun(&bytes);
+            return self.branches.note(id, &request, is_repeat);
+        }
         if self.running.contains_key(&id) {
             // Same id as a running build: looked at again when that is over.
             self.set_aside.insert(id);
@@ -301,7 +396,7 @@ impl Scheduler {
             self.backlog.pass(id, &lane);
         } else if !past.pause.is_zero() {
             if let Some(fault) = past.standing {
-                self.last_mail = LastMail::NotYet;
+                self.busy();
                 actions.push(Action::Tell(fault));
             }
             self.stand_still(&id, &lane);
@@ -309,13 +404,55 @@ impl Scheduler {
         } else if past.is_suspect && self.suspect.is_some() {
             self.stand_still(&id, &lane);
             self.suspects.push(lane);
+        } else if let Some(by) = self.branches.repeats(&id, &request).filter(|_| !is_rerun(&bytes)) {
+            self.withdrawn.entry(id).or_insert(Withdrawal::Repeats(by));
         } else {
-            if past.is_suspect {
+            // The newest takes the oldest's place.
+            let newest = self.branches.newest(&id, &request);
+            if let Some(newest) = &newest {
+                self.claimed_for = Some(mem::replace(&mut id, newest.clone()));
+            } else if past.is_suspect {
                 self.suspect = Some(id.clone());
             }
-            self.last_mail = LastMail::NotYet;
+            self.busy();
             self.ask(Action::Claim(id, lane), actions);
         }
+    }
+
+    /// Where the newest push wins, all are looked at before one is started.
+    fn next_to_look_at(&mut self) -> Option<(EntryId, bool)> {
+        if self.backlog.has_next()
+            && let Some(id) = self.unknown.pop_first()
+        {
+            return Some((id, true));
+        }
+        self.backlog.take().map(|id| (id, false))
+    }
+
+    /// These wait.
+    fn come(&mut self, ids: &[EntryId]) {
+        self.branches.come(ids.iter().max());
+        if self.terms.newest_only {
+            self.unknown.extend(ids.iter().cloned());
+        }
+        self.backlog.add_all(ids.iter().cloned());
+    }
+
+    /// What was to be claimed cannot be: the one in whose place it was has its turn again.
+    fn turn_back(&mut self, id: &EntryId) {
+        self.branches.forget(id);
+        if let Some(oldest) = self.claimed_for.take() {
+            self.backlog.add(oldest);
+        }
+    }
+
+    /// Not before all older ones of its branch are on record: they would be built after it.
+    fn begin(&mut self, entry: Box<Claimed>, actions: &mut Vec<Action>) {
+        if self.exit.is_some() && !self.withdrawn.is_empty() {
+            self.release(&entry.id);
+            return actions.push(Action::PutBack(entry));
+        }
+        actions.push(Action::Start(entry));
     }
 
     /// Somebody may have ended its pause or written it again, and then its lane need not wait for it.
@@ -329,12 +466,12 @@ impl Scheduler {
     /// It stays, somebody hears, and the others go on.
     fn leave(&mut self, id: EntryId, fault: Fault, actions: &mut Vec<Action>) {
         self.set_aside.insert(id);
-        self.last_mail = LastMail::NotYet;
+        self.busy();
         actions.push(Action::Tell(fault));
     }
 
     fn reject(&mut self, id: EntryId, why: String, actions: &mut Vec<Action>) {
-        self.last_mail = LastMail::NotYet;
+        self.busy();
         self.ask(Action::Reject(id, why), actions);
     }
 
@@ -363,12 +500,16 @@ impl Scheduler {
 
     fn finish(&mut self, id: &EntryId, end: AttemptEnd, actions: &mut Vec<Action>) {
         self.release(id);
+        if self.cancelled.remove(id) && !matches!(end, AttemptEnd::Recorded) {
+            // It came to no end of its own before.
+            self.withdrawn.insert(id.clone(), Withdrawal::Cancelled);
+        }
         self.finished += 1;
         if self.finished.is_multiple_of(SWEEP_EVERY) {
             actions.push(Action::Sweep);
         }
         actions.push(Action::SendMail);
-        self.last_mail = LastMail::NotYet;
+        self.busy();
         match end {
             AttemptEnd::Recorded | AttemptEnd::PutBack => {}
             // Before the kernel tells of it a younger one of its lane would go first.
@@ -396,7 +537,7 @@ impl Scheduler {
 
     fn fail(&mut self, fault: Fault, actions: &mut Vec<Action>) {
         actions.push(Action::Tell(fault));
-        self.last_mail = LastMail::NotYet;
+        self.busy();
         self.exit.get_or_insert(DrainExit::Faulty);
     }
 
@@ -406,7 +547,22 @@ impl Scheduler {
         for id in over.map(|(id, _)| id.clone()).collect::<Vec<_>>() {
             self.resume(&id);
         }
-        if self.look_at.is_some_and(|at| at <= now) {
+        if self.rests_until.is_some_and(|until| until <= now) {
+            self.rests_until = None;
+            self.exit = None;
+            self.set_aside.clear();
+            return self.ask(Action::Recover, actions);
+        }
+        if !self.asked
+            && !self.withdraw(actions)
+            && let Some(entry) = self.claimed.take()
+        {
+            self.begin(entry, actions);
+            self.withdraw(actions);
+        }
+        if self.asked {
+            // One thing after the other.
+        } else if self.look_at.is_some_and(|at| at <= now) {
             self.look_at = None;
             for id in mem::take(&mut self.being_written) {
                 self.backlog.add(id);
@@ -414,26 +570,52 @@ impl Scheduler {
             self.ask(Action::List, actions);
         } else if !self.nothing_starts()
             && self.slot_is_free()
-            && let Some(id) = self.backlog.take()
+            && let Some((id, gets_known)) = self.next_to_look_at()
         {
+            self.gets_known = gets_known;
             self.ask(Action::Look(id), actions);
         } else if self.running.is_empty() {
-            self.wind_up(actions);
+            self.wind_up(now, actions);
         }
-        if self.watched && self.being_written.is_empty() {
+        if self.terms.watched && self.being_written.is_empty() {
             self.look_at = None;
         } else {
             self.look_at.get_or_insert(now + LOOK);
         }
     }
 
+    /// What is not to be built goes first, also while the queue is held.
+    fn withdraw(&mut self, actions: &mut Vec<Action>) -> bool {
+        if self.exit.is_some() {
+            return false;
+        }
+        // That one is ended as soon as it is started.
+        let claimed = self.claimed.as_ref().map(|entry| entry.id.clone());
+        while let Some(id) = self.withdrawn.keys().find(|id| Some(*id) != claimed.as_ref()).cloned() {
+            let Some(why) = self.withdrawn.remove(&id) else { break };
+            if !self.running.contains_key(&id) {
+                self.resume(&id);
+                self.busy();
+                self.ask(Action::Withdraw(id, why), actions);
+                return true;
+            }
+            if why == Withdrawal::Cancelled && self.cancelled.insert(id.clone()) {
+                actions.push(Action::Cancel(id));
+            }
+        }
+        false
+    }
+
     /// No build runs, and none can start now: the last mail, a last look at the queue, the end.
-    fn wind_up(&mut self, actions: &mut Vec<Action>) {
+    fn wind_up(&mut self, now: Duration, actions: &mut Vec<Action>) {
         let something_waits = self.backlog.has_next() || !self.being_written.is_empty();
         if something_waits && !self.nothing_starts() {
             return;
         }
         match (self.exit, &self.last_mail) {
+            (Some(DrainExit::Faulty), LastMail::Sent) if self.terms.stays => {
+                self.rests_until.get_or_insert(now + REST);
+            }
             (Some(exit @ DrainExit::Signalled(_)), _) | (Some(exit), LastMail::Sent) => {
                 actions.push(Action::Exit(exit));
             }
@@ -450,11 +632,21 @@ impl Scheduler {
                 self.last_mail = LastMail::SentAndLooked;
                 self.ask(Action::List, actions);
             }
-            (exit, LastMail::SentAndLooked) => {
+            (None, LastMail::SentAndLooked) if self.terms.stays => {
+                self.last_mail = LastMail::NothingToDo;
+                actions.push(Action::Idle);
+            }
+            (None, LastMail::NothingToDo) if self.terms.stays => {}
+            (exit, LastMail::SentAndLooked | LastMail::NothingToDo) => {
                 let drained = if self.held { DrainExit::Held } else { DrainExit::Drained };
                 actions.push(Action::Exit(exit.unwrap_or(drained)));
             }
         }
+    }
+
+    /// Something is done that letters may come of.
+    fn busy(&mut self) {
+        self.last_mail = LastMail::NotYet;
     }
 
     fn ask(&mut self, action: Action, actions: &mut Vec<Action>) {
@@ -469,10 +661,16 @@ impl Scheduler {
     /// A build that is being recorded takes no slot, as long as the disk keeps up.
     fn slot_is_free(&self) -> bool {
         let recording = self.recording.len();
-        self.running.len() - recording < self.threads && recording <= self.threads
+        self.running.len() - recording < self.terms.threads && recording <= self.terms.threads
     }
 }
 
+/// Somebody wants the same once more.
+fn is_rerun(entry: &[u8]) -> bool {
+    Origin::of_entry(entry).is_some_and(|origin| origin.why == Why::Rerun)
+}
+
+mod branches;
 #[cfg(test)]
 mod simulation;
 

@@ -71,6 +71,9 @@ pub struct SettingFlags {
     /// Where people see the builds, for links [AMP_CI_PAGE_URL]
     #[arg(long, value_name = "URL")]
     page_url: Option<String>,
+    /// Build only the newest of the pushes that wait of a branch: yes or no [AMP_CI_NEWEST_ONLY, default no]
+    #[arg(long, value_name = "YES")]
+    newest_only: Option<String>,
     /// Look every ten minutes for pushes that never arrived: yes or no [AMP_CI_CATCH_UP, default no]
     #[arg(long, value_name = "YES")]
     catch_up: Option<String>,
@@ -109,6 +112,8 @@ pub struct Settings {
     pub page_url: Option<String>,
     /// Whether pushes that never arrived are looked for.
     pub catch_up: bool,
+    /// Whether only the newest of the pushes that wait of a branch is built.
+    pub newest_only: bool,
 }
 
 /// A value that does not parse; names the variable, never shows the mail URL.
@@ -199,6 +204,7 @@ impl Settings {
             git_base,
             forge,
             page_url: setting("AMP_CI_PAGE_URL", flags.page_url, "", parse_page_url)?,
+            newest_only: setting("AMP_CI_NEWEST_ONLY", flags.newest_only, "no", parse_switch)?,
             catch_up: setting("AMP_CI_CATCH_UP", flags.catch_up, "no", parse_switch)?,
             mail_from: mail_from(flags.mail_from)?,
             mail_fallback: mail_fallback(flags.mail_fallback)?,

@@ -11,6 +11,8 @@ use crate::queue::EntryId;
 pub enum Change {
     /// An entry has appeared.
     Arrived(EntryId),
+    /// Somebody does not want this build any more.
+    Cancelled(EntryId),
     /// The file that an entry pauses by has gone.
     Resumed(EntryId),
     /// The file `hold` has come or gone.
@@ -53,6 +55,10 @@ fn follow(watch: &OwnedFd, report: &dyn Fn(Change) -> bool) {
                     None if gone => match EntryId::of_retry(name) {
                         Some(id) => Change::Resumed(id),
                         None => continue,
+                    },
+                    None => match EntryId::of_cancel(name) {
+                        Some(id) if event.events().intersects(appeared) => Change::Cancelled(id),
+                        _ => continue,
                     },
                     _ => continue,
                 }

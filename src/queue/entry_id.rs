@@ -44,6 +44,11 @@ impl EntryId {
         Self::of_waiting(file_name.strip_suffix(".retry")?)
     }
 
+    /// Reads the name of the file that cancels an entry, `build-<id>.cancel`.
+    pub fn of_cancel(file_name: &str) -> Option<Self> {
+        Self::of_waiting(file_name.strip_suffix(".cancel")?)
+    }
+
     /// The name that this moment gives.
     pub fn at(time: SystemTime) -> Self {
         let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
@@ -84,6 +89,11 @@ impl EntryId {
     /// The file beside it while it pauses.
     pub fn retry(&self) -> String {
         format!("build-{self}.retry")
+    }
+
+    /// The file that cancels it.
+    pub fn cancel(&self) -> String {
+        format!("build-{self}.cancel")
     }
 
     fn parts(&self) -> (&str, &str) {

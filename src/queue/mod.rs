@@ -8,6 +8,7 @@
 //! | `build-<seconds>.<fraction>` | waiting |
 //! | `build-<seconds>.<fraction>.lock` | claimed by the holder of the drain lock |
 //! | `bad/build-...` and `bad/build-....why` | no valid request, and why |
+//! | `build-<seconds>.<fraction>.cancel` | beside it: nobody wants it any more |
 //! | `build-<seconds>.<fraction>.retry` | beside it: it was put back, and pauses |
 //!
 //! Beside them: `.last` (the last name given), `.drain` (the drain lock), `lock` (its PID, for people),
@@ -15,6 +16,7 @@
 //! something is not known here.
 
 pub mod backlog;
+pub mod cancel;
 pub mod command_line;
 pub mod control;
 pub mod drain_lock;
@@ -28,6 +30,7 @@ pub mod request;
 pub mod retry;
 
 pub use backlog::Backlog;
+pub use cancel::Cancel;
 pub use drain_lock::{Claimed, DrainLock};
 pub use enqueue::enqueue;
 pub use entry_id::EntryId;

@@ -40,6 +40,8 @@ pub struct Listing {
     pub waiting: Vec<EntryId>,
     /// Entries that are claimed.
     pub claimed: Vec<EntryId>,
+    /// Builds that somebody wants to cancel; they need not be there.
+    pub cancelled: Vec<EntryId>,
 }
 
 impl Listing {
@@ -50,6 +52,8 @@ impl Listing {
                 listing.waiting.push(id);
             } else if let Some(id) = EntryId::of_claimed(name) {
                 listing.claimed.push(id);
+            } else if let Some(id) = EntryId::of_cancel(name) {
+                listing.cancelled.push(id);
             }
         }
         listing.waiting.sort();

@@ -7,9 +7,11 @@ pub mod excerpt;
 pub mod history;
 pub mod outcome;
 pub mod record;
+pub mod requested;
 pub mod retention;
 
 pub use drain_state::DrainState;
 pub use history::History;
 pub use outcome::{Cause, Outcome, Rc, Verdict};
 pub use record::{BuildResult, Record, RunningAttempt};
+pub use requested::Requested;

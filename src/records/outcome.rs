@@ -4,7 +4,7 @@ use std::{os::unix::process::ExitStatusExt, process::ExitStatus};
 
 use serde::{Deserialize, Serialize};
 
-use crate::timeout::Timeout;
+use crate::{queue::EntryId, timeout::Timeout};
 
 /// How the script ended, as Python counts it: an exit code, or minus the number of the signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,6 +96,10 @@ pub enum Verdict {
     Skipped(String),
     /// Nothing ran, or what ran says nothing.
     Error(Cause, String),
+    /// Somebody did not want it any more: who and why. It was ended, if it ran.
+    Cancelled(Option<Rc>, String),
+    /// Nothing ran, because this newer one was built in its place.
+    Superseded(EntryId),
 }
 
 impl Verdict {
@@ -112,6 +116,8 @@ impl Verdict {
             Self::TimedOut(..) => Outcome::TimedOut,
             Self::Skipped(_) => Outcome::Skipped,
             Self::Error(..) => Outcome::Error,
+            Self::Cancelled(..) => Outcome::Cancelled,
+            Self::Superseded(_) => Outcome::Superseded,
         }
     }
 
@@ -119,15 +125,19 @@ impl Verdict {
     pub fn rc(&self) -> Option<Rc> {
         match self {
             Self::Ran(rc) | Self::TimedOut(rc, _) => Some(*rc),
-            Self::Skipped(_) | Self::Error(..) => None,
+            Self::Cancelled(rc, _) => *rc,
+            Self::Skipped(_) | Self::Error(..) | Self::Superseded(_) => None,
         }
     }
 
     /// The reason, where an exit code does not say it.
     pub fn reason(&self) -> Option<&str> {
         match self {
-            Self::Ran(_) => None,
-            Self::TimedOut(_, reason) | Self::Skipped(reason) | Self::Error(_, reason) => Some(reason),
+            Self::Ran(_) | Self::Superseded(_) => None,
+            Self::TimedOut(_, reason)
+            | Self::Skipped(reason)
+            | Self::Error(_, reason)
+            | Self::Cancelled(_, reason) => Some(reason),
         }
     }
 
@@ -135,7 +145,15 @@ impl Verdict {
     pub fn cause(&self) -> Option<Cause> {
         match self {
             Self::Error(cause, _) => Some(*cause),
-            Self::Ran(_) | Self::TimedOut(..) | Self::Skipped(_) => None,
+            _ => None,
+        }
+    }
+
+    /// The build in whose favour it was not run.
+    pub fn superseded_by(&self) -> Option<&EntryId> {
+        match self {
+            Self::Superseded(by) => Some(by),
+            _ => None,
         }
     }
 }

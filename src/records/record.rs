@@ -110,7 +110,7 @@ impl BuildResult {
             attempts,
             host,
             by: None,
-            superseded_by: None,
+            superseded_by: verdict.superseded_by().cloned(),
             cause: verdict.cause(),
             previous_outcome: None,
             red_since: None,

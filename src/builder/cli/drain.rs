@@ -24,7 +24,7 @@ use super::{check, failure::Failure};
 use crate::{
     builder::{
         builder::Builder,
-        drain,
+        drain::{self, Pace},
         fault::Fault,
         fault_log::FaultLog,
         log,
@@ -50,6 +50,10 @@ pub struct DrainArguments {
     /// Builds that run at the same time; those of one repository and branch never do
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     threads: u16,
+    /// Stay when there is nothing left to do, so that a push starts at once; ends when it is idle and this program or
+    /// environment.sh has become another, for cron or the service manager to start it again
+    #[arg(long)]
+    stay: bool,
     /// Write every script and the output of every build to build.log
     #[arg(long)]
     debug: bool,
@@ -75,10 +79,11 @@ pub fn run(home: Home, arguments: DrainArguments) -> Result<u8, Failure> {
         }
         Failure::usage(error)
     })?;
-    Ok(drain_once(home, settings, arguments.threads.into(), arguments.debug)?)
+    let pace = Pace { threads: arguments.threads.into(), stays: arguments.stay };
+    Ok(drain_queue(home, settings, pace, arguments.debug)?)
 }
 
-fn drain_once(home: Home, settings: Settings, threads: usize, debug: bool) -> anyhow::Result<u8> {
+fn drain_queue(home: Home, settings: Settings, pace: Pace, debug: bool) -> anyhow::Result<u8> {
     // Past a limit of file sizes (`ulimit -f`) a write fails, as on a full disk, instead of ending us.
     signal_hook::flag::register(SIGXFSZ, Arc::default())?;
     refuse_beside_the_original(&home.queue())?;
@@ -103,7 +108,7 @@ fn drain_once(home: Home, settings: Settings, threads: usize, debug: bool) -> an
     let builder = Arc::new(Builder::new(home, settings, lock, supervisor, outbox, letterhead));
     let (tell, told) = channel();
     let begun = watch_signals(tell.clone(), Arc::clone(&builder))
-        .and_then(|()| drain::run(&builder, &mut faults, delivery.clone(), threads, (tell, told)));
+        .and_then(|()| drain::run(&builder, &mut faults, delivery.clone(), pace, (tell, told)));
     match begun {
         Ok(DrainExit::Drained | DrainExit::Held) => Ok(0),
         Ok(DrainExit::Faulty) => Ok(1),

@@ -7,14 +7,15 @@ use clap::{
 };
 
 use self::{
-    catch_up::CatchUpArguments, check::CheckArguments, drain::DrainArguments, failure::Failure,
-    hold::HoldArguments, init::InitArguments, queue::QueueArguments, rerun::RerunArguments,
+    cancel::CancelArguments, catch_up::CatchUpArguments, check::CheckArguments, drain::DrainArguments,
+    failure::Failure, hold::HoldArguments, init::InitArguments, queue::QueueArguments, rerun::RerunArguments,
 };
 use crate::{
     home::{Home, HomeError},
     status::terminal::{self, LogArguments, StatusArguments, WaitArguments},
 };
 
+mod cancel;
 mod catch_up;
 mod check;
 mod drain;
@@ -78,6 +79,12 @@ enum Verb {
     ///
     /// By hand: rm queue/hold. Exit codes: 0 nothing holds the queue, 1 it is still held, 2 usage.
     Unhold,
+    /// End a build, or never begin it
+    ///
+    /// What waits is recorded as cancelled; what runs is ended as at its limit. The drain acts at once, also while the queue
+    /// is held; without one the next does. Nobody gets a letter. Exit codes: 0 asked, 2 usage or several candidates, 3 over
+    /// already, 4 no such build.
+    Cancel(CancelArguments),
     /// Look at the installation, say what is wrong and what to do
     ///
     /// Exit codes: 0 all is well, 1 something is wrong, 2 usage, or a bad setting.
@@ -124,6 +131,7 @@ fn carry_out(Arguments { verb, home, drain }: Arguments) -> Result<u8, Failure> 
     match verb {
         None => drain::run(ours(home)?, drain),
         Some(Verb::Check(verb)) => check::run(&ours(home)?, verb),
+        Some(Verb::Cancel(verb)) => cancel::run(&ours(home)?, &verb),
         Some(Verb::CatchUp(verb)) => catch_up::run(&ours(home)?, verb),
         Some(Verb::Rerun(verb)) => rerun::run(&ours(home)?, &verb),
         Some(Verb::Queue(verb)) => queue::run(&ours(home)?, verb),

@@ -10,6 +10,7 @@ use super::{
 use crate::{
     builder::{
         process::{
+            bell::Bell,
             mask::{Mask, MaskedLog},
             run::{GRACE, ProcessEnd, Running, Stream},
             supervisor::Supervisor,
@@ -74,6 +75,7 @@ impl Job<'_> {
         running: Running,
         output: &mut MaskedLog,
         supervisor: &Supervisor,
+        cancel: &Bell,
     ) -> io::Result<ScriptEnd> {
         let words_path = self.record.join("launcher.log");
         let mut words = MaskedLog::create(&words_path, WORDS_LIMIT, &self.mask)?;
@@ -88,12 +90,12 @@ impl Job<'_> {
                 if reader.has_verdict() && deadline.get().is_none() {
                     // It ends soon, or is ended: a daemon that the build left behind may hold its output for ever.
                     deadline.set(Some(Instant::now() + GRACE));
-                    comes_after_stop.set(supervisor.is_stopped());
+                    comes_after_stop.set(supervisor.is_stopped() || cancel.has_rung());
                 }
                 Ok(())
             }
         };
-        let end = running.follow(&mut keep, &deadline)?;
+        let end = running.follow(&mut keep, &deadline, Some(cancel))?;
         words.finish()?;
         let words = end_of(&words_path)?;
         if !words.is_empty() {
@@ -101,14 +103,18 @@ impl Job<'_> {
         }
         let line = reader.finish(|bytes| output.write(bytes))?;
         // We have ended the script: what it says of that is not how it would have ended.
-        let line = line.filter(|_| end != ProcessEnd::Stopped || !comes_after_stop.get());
+        let is_ended_by_us = matches!(end, ProcessEnd::Stopped | ProcessEnd::Cancelled(_));
+        let line = line.filter(|_| !is_ended_by_us || !comes_after_stop.get());
         let has_ended_by_itself = matches!(end, ProcessEnd::Exited(_));
-        let end = self.judge(line, &end, words);
+        let mut end = self.judge(line, &end, words);
         if !(matches!(end, ScriptEnd::Verdict(_)) && has_ended_by_itself)
             && let Err(error) = self.launcher.cancel(&self.id.waiting(), self.workspace, supervisor)
         {
-            // Before its next try it is taken away in any case.
             tracing::warn!("{}", in_full(&error));
+            // Before its next try it is taken away in any case.
+            if let ScriptEnd::Cancelled(_, left) = &mut end {
+                *left = Some(in_full(&error));
+            }
         }
         Ok(end)
     }
@@ -133,6 +139,7 @@ impl Job<'_> {
                 printable(&node)
             )),
             (None, ProcessEnd::Stopped) => ScriptEnd::Stopped,
+            (None, ProcessEnd::Cancelled(_)) => ScriptEnd::Cancelled(None, None),
             (None, ProcessEnd::Exited(status) | ProcessEnd::TimedOut(status)) => {
                 no_verdict(format!("{} ended with {status}: {last}", self.launcher.start.program()))
             }

@@ -2,6 +2,7 @@
 //!
 //! Knows no record, no entry and no mail: a directory, words, variables and a mark are all that it is given.
 
+pub mod bell;
 pub mod environment;
 pub mod mark;
 pub mod mask;

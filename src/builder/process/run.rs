@@ -4,7 +4,7 @@ use std::{
     cell::Cell,
     ffi::OsString,
     io,
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    os::fd::{AsFd, OwnedFd},
     path::Path,
     process::{Child, ExitStatus, Stdio},
     thread,
@@ -18,7 +18,7 @@ use rustix::{
     process::{Pid, PidfdFlags, Signal, kill_process, kill_process_group, pidfd_open},
 };
 
-use super::{environment, mark::MARK, supervisor::Supervisor, tree::Tree};
+use super::{bell::Bell, environment, mark::MARK, supervisor::Supervisor, tree::Tree};
 use crate::{detached, error_chain::at};
 
 /// Takes output as it comes.
@@ -72,6 +72,8 @@ pub enum ProcessEnd {
     TimedOut(ExitStatus),
     /// By us, because we were told to stop.
     Stopped,
+    /// By us, because nobody wants it any more.
+    Cancelled(ExitStatus),
 }
 
 /// Starts the program: a process group of its own, no terminal, nothing on stdin, its output in a pipe.
@@ -135,10 +137,15 @@ impl Running<'_> {
     }
 
     /// Follows the script to its end: its output goes to `keep` as it comes, and when it is over nothing of
-    /// it is left. The deadline may become known while it runs. An error is ours (the output cannot be kept);
+    /// it is left. The deadline may become known while it runs, and `cancel` ring. An error is ours (the output cannot be kept);
     /// the script has been ended then.
-    pub fn follow(mut self, keep: &mut Keep, deadline: &Cell<Option<Instant>>) -> io::Result<ProcessEnd> {
-        let followed = self.until_over(keep, deadline);
+    pub fn follow(
+        mut self,
+        keep: &mut Keep,
+        deadline: &Cell<Option<Instant>>,
+        cancel: Option<&Bell>,
+    ) -> io::Result<ProcessEnd> {
+        let followed = self.until_over(keep, deadline, cancel);
         let status = self.end_all();
         // What was in the pipes when the last writer went.
         let rest = self.copy(keep);
@@ -149,23 +156,31 @@ impl Running<'_> {
             StopReason::Itself => ProcessEnd::Exited(status),
             StopReason::Deadline => ProcessEnd::TimedOut(status),
             StopReason::Told => ProcessEnd::Stopped,
+            StopReason::Cancelled => ProcessEnd::Cancelled(status),
         })
     }
 
     /// Until the script's process has ended, or all of it has after a SIGTERM, or its grace is used up.
-    fn until_over(&mut self, keep: &mut Keep, deadline: &Cell<Option<Instant>>) -> io::Result<StopReason> {
+    fn until_over(
+        &mut self,
+        keep: &mut Keep,
+        deadline: &Cell<Option<Instant>>,
+        cancel: Option<&Bell>,
+    ) -> io::Result<StopReason> {
+        let bells: Vec<&Bell> = std::iter::once(self.supervisor.stop_bell()).chain(cancel).collect();
         let why = loop {
-            match self.wait(deadline.get(), Some(self.supervisor.stop_fd()))? {
+            match self.wait(deadline.get(), &bells)? {
                 Wakeup::Output => self.copy(keep)?,
                 Wakeup::Ended => return Ok(StopReason::Itself),
                 Wakeup::Late => break StopReason::Deadline,
-                Wakeup::Told => break StopReason::Told,
+                Wakeup::Told if self.supervisor.is_stopped() => break StopReason::Told,
+                Wakeup::Told => break StopReason::Cancelled,
             }
         };
         self.tree.signal(self.supervisor, Signal::TERM);
         let grace = Instant::now() + GRACE;
         loop {
-            match self.wait(Some(grace), None)? {
+            match self.wait(Some(grace), &[])? {
                 Wakeup::Output => self.copy(keep)?,
                 Wakeup::Ended => break,
                 Wakeup::Late | Wakeup::Told => return Ok(why),
@@ -180,12 +195,12 @@ impl Running<'_> {
         Ok(why)
     }
 
-    fn wait(&self, deadline: Option<Instant>, stop: Option<BorrowedFd>) -> io::Result<Wakeup> {
+    fn wait(&self, deadline: Option<Instant>, bells: &[&Bell]) -> io::Result<Wakeup> {
         let no_more = PollFlags::HUP | PollFlags::ERR;
         let wake = |fd| PollFd::from_borrowed_fd(fd, PollFlags::IN);
         let mut fds = vec![wake(self.ended.as_fd())];
         fds.extend(self.pipes.iter().map(|(_, pipe)| wake(pipe.as_fd())));
-        fds.extend(stop.map(wake));
+        fds.extend(bells.iter().map(|bell| wake(bell.as_fd())));
         loop {
             let timeout = deadline.map(|deadline| {
                 let left = deadline.saturating_duration_since(Instant::now());
@@ -198,8 +213,8 @@ impl Running<'_> {
                 Err(error) => return Err(error.into()),
             }
             let ended = !fds[0].revents().is_empty();
-            let (pipes, stop) = fds[1..].split_at_mut(self.pipes.len());
-            let told = stop.iter().any(|stop| !stop.revents().is_empty());
+            let (pipes, bells) = fds[1..].split_at_mut(self.pipes.len());
+            let told = bells.iter().any(|bell| !bell.revents().is_empty());
             // Output last: a build that never stops writing must not keep us from the rest.
             if ended {
                 return Ok(Wakeup::Ended);
@@ -266,6 +281,7 @@ enum StopReason {
     Itself,
     Deadline,
     Told,
+    Cancelled,
 }
 
 /// What there is to do.

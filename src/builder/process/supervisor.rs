@@ -4,7 +4,6 @@
 use std::{
     collections::HashSet,
     io,
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
     process::{Child, Command, ExitStatus},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -14,13 +13,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::{
-    event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll},
-    io::retry_on_intr,
-    process::{Pid, Signal, WaitOptions, getpid, kill_process, set_child_subreaper},
-};
+use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process, set_child_subreaper};
 
-use super::mark::{self, Marked};
+use super::{
+    bell::Bell,
+    mark::{self, Marked},
+};
 use crate::proc_table;
 
 /// How long processes that were sent SIGKILL may take to be gone.
@@ -29,7 +27,7 @@ const LAST_BREATH: Duration = Duration::from_secs(30);
 /// Who starts processes, knows which of our children they are, and tells them to end.
 #[derive(Debug)]
 pub struct Supervisor {
-    stop: OwnedFd,
+    stop: Bell,
     doubted: AtomicBool,
     known: Mutex<HashSet<i32>>,
     table: Mutex<Table>,
@@ -46,18 +44,21 @@ impl Supervisor {
     /// From here on orphans are given to us.
     pub fn new() -> io::Result<Self> {
         set_child_subreaper(Some(getpid()))?;
-        let stop = eventfd(0, EventfdFlags::CLOEXEC)?;
-        Ok(Self { stop, doubted: AtomicBool::new(false), known: Mutex::default(), table: Mutex::default() })
+        Ok(Self {
+            stop: Bell::new()?,
+            doubted: AtomicBool::new(false),
+            known: Mutex::default(),
+            table: Mutex::default(),
+        })
     }
 
     /// Tells everything that runs, and whatever is started from now on, to end.
     pub fn stop(&self) {
-        let _ = retry_on_intr(|| rustix::io::write(&self.stop, &1_u64.to_ne_bytes()));
+        self.stop.ring();
     }
 
     pub fn is_stopped(&self) -> bool {
-        let mut told = [PollFd::new(&self.stop, PollFlags::IN)];
-        retry_on_intr(|| poll(&mut told, Some(&Timespec::default()))).is_ok_and(|ready| ready > 0)
+        self.stop.has_rung()
     }
 
     /// That we are told to end may be the doing of a build.
@@ -69,9 +70,9 @@ impl Supervisor {
         self.doubted.load(Ordering::Relaxed)
     }
 
-    /// Readable as soon as we are told to end.
-    pub fn stop_fd(&self) -> BorrowedFd<'_> {
-        self.stop.as_fd()
+    /// Rings when we are told to end.
+    pub fn stop_bell(&self) -> &Bell {
+        &self.stop
     }
 
     /// Starts a process that its caller will wait for.

@@ -17,20 +17,30 @@ fn request(repository: &str) -> BuildRequest {
 
 fn listed(names: &[&str]) -> Event {
     let waiting = names.iter().map(|name| id(name)).collect();
-    Event::Listed { listing: Listing { waiting, claimed: Vec::new() }, held: false }
+    Event::Listed { listing: Listing { waiting, ..Listing::default() }, held: false }
 }
 
 fn looked(name: &str, state: EntryState) -> Event {
     Event::Looked { id: id(name), state: Ok(state), past: Past::default(), held: false }
 }
 
+/// Each asks for a commit of its own.
+fn request_of(name: &str, repository: &str) -> BuildRequest {
+    let commit = format!("{:0>40}", name.replace('.', ""));
+    BuildRequest { commit_id: serde_json::from_value(commit.into()).unwrap(), ..request(repository) }
+}
+
 /// It asks to build something in this repository.
 fn is_for(name: &str, repository: &str) -> Event {
-    looked(name, EntryState::Request(request(repository), Vec::new()))
+    looked(name, EntryState::Request(request_of(name, repository), Vec::new()))
 }
 
 fn claimed(name: &str, repository: &str) -> Event {
-    Event::Claimed(Box::new(Claimed { id: id(name), request: request(repository), bytes: Vec::new() }))
+    Event::Claimed(Box::new(Claimed {
+        id: id(name),
+        request: request_of(name, repository),
+        bytes: Vec::new(),
+    }))
 }
 
 fn finished(name: &str) -> Event {
@@ -52,12 +62,16 @@ fn shown(action: &Action) -> String {
     }
 }
 
+fn terms(threads: usize) -> Terms {
+    Terms { threads, stays: false, newest_only: false, watched: true }
+}
+
 /// A scheduler and its clock.
 struct Table(Scheduler, Duration);
 
 impl Table {
     fn new(threads: usize) -> Self {
-        let mut table = Self(Scheduler::new(threads, true), Duration::ZERO);
+        let mut table = Self(Scheduler::new(terms(threads)), Duration::ZERO);
         table.row([Event::Begun], &["Recover"]);
         table
     }
@@ -343,4 +357,91 @@ fn those_under_which_build_has_died_are_tried_one_at_a_time() {
     table.row([finished("3.0")], &["SendMail"]);
     table.row([finished("1.0")], &["SendMail", "EndOrphans", "look 2.0"]);
     table.row([died("2.0", "b")], &["claim 2.0"]);
+}
+
+#[test]
+fn what_is_cancelled_is_recorded_though_the_queue_is_held_and_ended_if_it_runs() {
+    let mut table = Table::new(1);
+    table.row([listed(&["1.0", "2.0"])], &["look 1.0"]);
+    table.starts("1.0", "a", &[]);
+    table.row([Event::Held(true)], &[]);
+    table.row([Event::Cancelled(id("2.0"))], &["Withdraw(EntryId(\"2.0\"), Cancelled)"]);
+    table.row([Event::Cancelled(id("1.0"))], &[]);
+    table.row([Event::Withdrawn], &["Cancel(EntryId(\"1.0\"))"]);
+    table.row([Event::Cancelled(id("1.0"))], &[]);
+    // It was put back before it saw that: it waits, and is not wanted.
+    table.row(
+        [Event::Finished(id("1.0"), AttemptEnd::Later)],
+        &["SendMail", "EndOrphans", "Withdraw(EntryId(\"1.0\"), Cancelled)"],
+    );
+}
+
+#[test]
+fn one_that_stays_tries_again_what_the_machine_did_not_let_it_do_and_ends_when_it_is_outdated() {
+    let mut table = Table(Scheduler::new(Terms { stays: true, ..terms(1) }), Duration::ZERO);
+    table.row([Event::Begun], &["Recover"]);
+    table.row([Event::Failed(fault())], &["tell a test", "SendMailAndTell(1)"]);
+    table.row([Event::MailSent(1)], &[]);
+    assert_eq!(table.0.wakes_at(), Some(REST));
+    table.row([], &[]);
+    table.1 = REST;
+    table.row([], &["Recover"]);
+    table.row([listed(&["1.0"])], &["look 1.0"]);
+    table.starts("1.0", "a", &[]);
+    table.row([finished("1.0")], &["SendMail", "EndOrphans", "Sweep", "SendMailAndTell(2)"]);
+    table.row([Event::MailSent(2)], &["List"]);
+    table.row([listed(&[])], &["Idle"]);
+    table.row([Event::Held(false)], &[]);
+    table.row([Event::Arrived(id("2.0"))], &["look 2.0"]);
+    table.starts("2.0", "a", &[]);
+    table.row([Event::Outdated], &[]);
+    table.row([finished("2.0")], &["SendMail", "EndOrphans", "Sweep", "SendMailAndTell(3)"]);
+    table.row([Event::MailSent(3)], &["List"]);
+    table.row([listed(&[])], &["Exit(Drained)"]);
+}
+
+/// It asks for this commit.
+fn asks_for(name: &str, commit: char) -> Event {
+    let mut request = request("a");
+    request.commit_id = serde_json::from_value(commit.to_string().repeat(40).into()).unwrap();
+    looked(name, EntryState::Request(request, Vec::new()))
+}
+
+fn claimed_of(name: &str, commit: char) -> Event {
+    let Event::Looked { state: Ok(EntryState::Request(request, bytes)), .. } = asks_for(name, commit) else {
+        unreachable!()
+    };
+    Event::Claimed(Box::new(Claimed { id: id(name), request, bytes }))
+}
+
+#[test]
+fn a_push_that_came_twice_while_it_waited_is_built_once_and_later_ones_again() {
+    let mut table = Table::new(1);
+    table.row([listed(&["1.0", "2.0"])], &["look 1.0"]);
+    table.row([asks_for("1.0", 'a')], &["claim 1.0"]);
+    table.row([claimed_of("1.0", 'a')], &["start 1.0"]);
+    // Somebody wants it again: it came when the first one ran.
+    table.row([Event::Arrived(id("3.0"))], &[]);
+    table.row([finished("1.0")], &["SendMail", "EndOrphans", "look 2.0"]);
+    table.row([asks_for("2.0", 'a')], &["Withdraw(EntryId(\"2.0\"), Repeats(EntryId(\"1.0\")))"]);
+    table.row([Event::Withdrawn], &["look 3.0"]);
+    table.row([asks_for("3.0", 'a')], &["claim 3.0"]);
+}
+
+#[test]
+fn the_newest_push_takes_the_place_of_the_oldest_and_is_started_when_those_are_on_record() {
+    let mut table = Table(Scheduler::new(Terms { newest_only: true, ..terms(1) }), Duration::ZERO);
+    table.row([Event::Begun], &["Recover"]);
+    table.row([listed(&["1.0", "2.0", "3.0", "4.0"])], &["look 1.0"]);
+    table.row([asks_for("1.0", 'a')], &["look 2.0"]);
+    table.row([is_for("2.0", "b")], &["look 3.0"]);
+    table.row([asks_for("3.0", 'c')], &["look 4.0"]);
+    table.row([asks_for("4.0", 'd')], &["look 1.0"]);
+    table.row([asks_for("1.0", 'a')], &["claim 4.0"]);
+    table.row([claimed_of("4.0", 'd')], &["Withdraw(EntryId(\"1.0\"), Superseded(EntryId(\"4.0\")))"]);
+    // Nobody wants it any more, in this very moment.
+    table.row([Event::Cancelled(id("4.0"))], &[]);
+    table.row([Event::Withdrawn], &["Withdraw(EntryId(\"3.0\"), Superseded(EntryId(\"4.0\")))"]);
+    table.row([Event::Withdrawn], &["start 4.0", "Cancel(EntryId(\"4.0\"))"]);
+    table.row([finished("4.0")], &["SendMail", "EndOrphans", "look 2.0"]);
 }

@@ -1,6 +1,7 @@
 //! What `build` promises.
 
 mod after;
+mod cancel;
 mod check;
 mod chunks;
 mod containment;
@@ -15,6 +16,7 @@ mod log;
 mod mail;
 mod mask;
 mod mirrors;
+mod newest;
 mod one_push;
 mod output;
 mod process_end;
@@ -22,6 +24,7 @@ mod records;
 mod settings;
 mod shipped_chunks;
 mod slots;
+mod stay;
 mod surroundings;
 mod telling;
 mod untrusted;

@@ -127,7 +127,8 @@ fn troubles(ci: &Installation) -> Vec<String> {
 }
 
 fn thirty(ci: &Installation) -> Vec<String> {
-    (0..30).map(|n| ci.push(&Push::to(&format!("r{}", n % 5), "main"))).collect()
+    let push = |n: usize| Push::to(&format!("r{}", n % 5), "main").commit(n);
+    (0..30).map(|n| ci.push(&push(n))).collect()
 }
 
 /// Every push has been built once, and no try was lost to the fault.

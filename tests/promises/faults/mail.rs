@@ -278,7 +278,7 @@ fn no_name_address_or_ref_adds_a_header_a_recipient_or_loses_the_letter() {
     let mut expected = Vec::new();
     for (n, (name, email, to)) in cases.enumerate() {
         let push = Push::to(&format!("r{n}"), "main").by(name, email);
-        ci.entry(&format!("{}.0", n + 1), &push.json());
+        ci.entry(&format!("{}.0", n + 1), &push.clone().commit(n).json());
         expected.push((name.to_string(), to));
     }
     assert_eq!(ci.build_to_its_end(4), 0);

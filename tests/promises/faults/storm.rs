@@ -18,7 +18,7 @@ use crate::support::{
     files::names,
     github::{SECRET, signature},
     http::raw_request,
-    installation::{COMMIT, Installation, Push},
+    installation::{Installation, Push},
     process::{Running, processes},
     wait::wait_until,
 };
@@ -83,6 +83,8 @@ struct Storm {
     /// Pushes that were answered, by lane, in order.
     queued: BTreeMap<String, Vec<String>>,
     kills: HashMap<&'static str, usize>,
+    /// Each push brings a commit of its own.
+    commits: usize,
 }
 
 impl Storm {
@@ -106,8 +108,9 @@ impl Storm {
     /// What `queue_build` says, which it may not survive.
     fn queue_build(&mut self, repository: &str, branch: &str) -> String {
         let mut command = self.ci.command("queue_build");
+        self.commits += 1;
         let child = command
-            .args(Push::to(repository, branch).arguments())
+            .args(Push::to(repository, branch).commit(self.commits).arguments())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
@@ -122,13 +125,15 @@ impl Storm {
 
     /// What GitHub would be told, if anything: the daemon or its command may not survive it.
     fn post(&mut self, repository: &str, branch: &str) -> String {
+        self.commits += 1;
+        let commit = Push::to(repository, branch).commit(self.commits).commit;
         // By this name the command of the daemon is found.
         let pusher = format!("{}/pusher", self.ci.home().display());
         let body = serde_json::json!({
             "ref": format!("refs/heads/{branch}"),
             "deleted": false,
             "repository": {"name": repository},
-            "head_commit": {"id": COMMIT},
+            "head_commit": {"id": commit},
             "pusher": {"name": pusher, "email": "bdwheele@example.org"},
         })
         .to_string();
@@ -236,6 +241,7 @@ fn whatever_is_killed_every_push_ends_in_one_record_in_order_and_nothing_is_left
         port: TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port(),
         queued: BTreeMap::new(),
         kills: HashMap::new(),
+        commits: 0,
     };
     storm.look_after_webhookd();
 

@@ -195,7 +195,7 @@ fn the_original_s_names_are_drained_in_numeric_order() {
         ("11795346032.0", "f"),
     ] {
         // Of the same lane, so that the order is one of starting.
-        let json = Push::to("r", "main").by(repository, "").json();
+        let json = Push::to("r", "main").commit(repository.as_bytes()[0].into()).by(repository, "").json();
         ci.entry(id, &json);
     }
     ci.chunk("build_packages", &format!("echo \"$AMP_CI_COMMITTER_NAME\" >>{}/order", ci.home().display()));

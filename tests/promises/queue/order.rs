@@ -117,8 +117,8 @@ fn when_the_last_name_is_lost_new_ones_go_past_all_that_was_ever_given() {
 fn names_of_the_python_original_run_in_the_order_of_their_numbers() {
     let ci = marking();
     let ids = ["5.9", "1795346032.441044312", "1795346032.55", "1795346032.6", "11795346032.0"];
-    for id in ids.iter().rev() {
-        ci.entry(id, &Push::to("a", "main").json());
+    for (number, id) in ids.iter().enumerate().rev() {
+        ci.entry(id, &Push::to("a", "main").commit(number).json());
     }
     assert_eq!(ci.build_to_its_end(4), 0);
     assert_in_order(&ci, "a", &ids.map(str::to_string));

@@ -1,11 +1,13 @@
 //! An installation of its own for each test, and what people do with it: write chunks, push, build, look.
 
 use std::{
+    collections::HashSet,
     ffi::OsStr,
     fs,
     io::Read,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
+    sync::Mutex,
     time::{Duration, SystemTime},
 };
 
@@ -25,6 +27,7 @@ pub const COMMIT: &str = "84ce5aeb5cbfe12bf72096f34d93c9f5d148e997";
 pub struct Installation {
     dir: TempDir,
     variables: Vec<(String, String)>,
+    pushed: Mutex<HashSet<String>>,
 }
 
 /// What `queue_build` is given.
@@ -74,6 +77,12 @@ impl Push {
         self
     }
 
+    /// A commit of its own for each number.
+    pub fn commit(mut self, number: usize) -> Self {
+        self.commit = format!("{:040x}", number + 1);
+        self
+    }
+
     pub fn git_ref(mut self, git_ref: &str) -> Self {
         self.git_ref = git_ref.to_string();
         self
@@ -99,7 +108,7 @@ impl Installation {
         for sub in ["queue", "scripts", "mail", "work"] {
             fs::create_dir(dir.path().join(sub)).unwrap();
         }
-        let mut installation = Self { dir, variables: Vec::new() };
+        let mut installation = Self { dir, variables: Vec::new(), pushed: Mutex::default() };
         let home = installation.home().display().to_string();
         installation.set("AMP_CI_HOME", &home);
         installation.set("AMP_CI_WORK_DIR", &format!("{home}/work"));
@@ -152,8 +161,25 @@ impl Installation {
         command
     }
 
-    /// Queues a push with `queue_build`; returns its id.
+    /// Queues a push with `queue_build`; returns its id. Each brings a commit of its own, as pushes do.
     pub fn push(&self, push: &Push) -> String {
+        if push.commit != COMMIT {
+            return self.deliver(push);
+        }
+        let mut pushed = self.pushed.lock().unwrap();
+        let number = pushed.len();
+        if pushed.insert(push.arguments()[..3].join(" ")) {
+            drop(pushed);
+            return self.deliver(push);
+        }
+        let push = Push { commit: format!("{number:040x}"), ..push.clone() };
+        pushed.insert(push.arguments()[..3].join(" "));
+        drop(pushed);
+        self.deliver(&push)
+    }
+
+    /// Queues just this, be it for the second time.
+    pub fn deliver(&self, push: &Push) -> String {
         let output = self.command("queue_build").args(push.arguments()).output().unwrap();
         assert!(output.status.success(), "queue_build: {}", String::from_utf8_lossy(&output.stderr));
         let said = String::from_utf8(output.stdout).unwrap();

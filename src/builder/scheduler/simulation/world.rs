@@ -17,7 +17,7 @@ use crate::{
         attempt::ATTEMPTS,
         attempt_end::AttemptEnd,
         fault::Fault,
-        scheduler::{Action, DrainExit, Event, Past, Scheduler},
+        scheduler::{Action, DrainExit, Event, Past, Scheduler, Terms},
     },
     queue::{BuildRequest, Claimed, EntryId, EntryState, Listing, Retry},
 };
@@ -144,7 +144,12 @@ enum Stage {
 impl Run {
     fn new(scenario: &Scenario) -> Self {
         Self {
-            scheduler: Scheduler::new(scenario.threads, scenario.watched),
+            scheduler: Scheduler::new(Terms {
+                threads: scenario.threads,
+                stays: false,
+                newest_only: false,
+                watched: scenario.watched,
+            }),
             is_watched: scenario.watched,
             kernel: VecDeque::new(),
             channel: Vec::new(),
@@ -497,7 +502,14 @@ impl<'a> World<'a> {
     fn note(&mut self, event: &Event) {
         let heard = &mut self.run.heard;
         match event {
-            Event::Begun | Event::MailSent(_) | Event::Rejected | Event::Claimed(_) => {}
+            Event::Begun
+            | Event::MailSent(_)
+            | Event::Rejected
+            | Event::Claimed(_)
+            | Event::Cancelled(_)
+            | Event::Withdrawn
+            | Event::Wanted(_)
+            | Event::Outdated => {}
             Event::Unclear => heard.is_unsure = true,
             Event::WatchLost => heard.is_watched = false,
             Event::Arrived(id) => heard.appeared(id, true),
@@ -591,6 +603,9 @@ impl<'a> World<'a> {
                 self.run.rounds.push_back((round, self.letters));
                 None
             }
+            Action::Withdraw(..) | Action::PutBack(_) | Action::Cancel(_) | Action::Idle => {
+                unreachable!("nobody has asked for that")
+            }
             Action::Sweep | Action::SendMail => None,
             Action::Exit(_) => unreachable!("met before"),
         })
@@ -616,9 +631,16 @@ impl<'a> World<'a> {
         any
     }
 
+    /// Each asks for a commit of its own.
+    fn request(&self, id: &EntryId, lane: usize) -> BuildRequest {
+        let digits: String = id.as_str().chars().filter(char::is_ascii_digit).collect();
+        let commit_id = serde_json::from_value(format!("{digits:0>40}").into()).expect("a commit");
+        BuildRequest { commit_id, ..self.requests[lane].clone() }
+    }
+
     fn listing(&self) -> Listing {
         let (waiting, claimed) = (self.waiting.keys().cloned(), self.claimed.keys().cloned());
-        Listing { waiting: waiting.collect(), claimed: claimed.collect() }
+        Listing { waiting: waiting.collect(), claimed: claimed.collect(), ..Listing::default() }
     }
 
     fn look(&self, id: EntryId) -> Event {
@@ -627,9 +649,9 @@ impl<'a> World<'a> {
             None => Ok(EntryState::Missing),
             Some(entry) => match &entry.content {
                 Content::Request { lane, .. } => {
-                    Ok(EntryState::Request(self.requests[*lane].clone(), Vec::new()))
+                    Ok(EntryState::Request(self.request(&id, *lane), Vec::new()))
                 }
-                Content::CannotBeMoved => Ok(EntryState::Request(self.requests[0].clone(), Vec::new())),
+                Content::CannotBeMoved => Ok(EntryState::Request(self.request(&id, 0), Vec::new())),
                 Content::BeingWritten if is_new(entry) => Ok(EntryState::BeingWritten),
                 Content::BeingWritten | Content::Invalid => Ok(EntryState::Invalid("no request".to_string())),
                 Content::NotAFile => Ok(EntryState::NotAFile),
@@ -642,6 +664,7 @@ impl<'a> World<'a> {
             pause: retry.map(|retry| retry.pause(self.clock())).unwrap_or_default(),
             standing: retry.filter(|retry| retry.is_standing()).map(|_| fault("again and again", &id)),
             is_suspect: record.is_some_and(|record| record.died),
+            is_recorded: false,
         };
         Event::Looked { id, state, past, held: self.is_held }
     }
@@ -695,7 +718,7 @@ impl<'a> World<'a> {
             self.run.heard.suspects.insert(id.clone());
         }
         self.progress += 1;
-        let request = self.requests[lane].clone();
+        let request = self.request(&id, lane);
         Ok(Event::Claimed(Box::new(Claimed { id, request, bytes: Vec::new() })))
     }
 

@@ -1,0 +1,105 @@
+//! What is known of the pushes to each branch: which of those that wait is the newest, and which asks for what the one before
+//! it asked for.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use crate::queue::{BuildRequest, EntryId};
+
+/// So many of a branch are remembered that have had their turn: who comes twice comes soon.
+const REMEMBERED: usize = 16;
+
+/// Repository and full ref.
+type Branch = (String, String);
+
+#[derive(Debug, Default)]
+pub struct Branches {
+    /// Those that wait and may supersede or be superseded, with their commits.
+    waiting: HashMap<Branch, BTreeMap<EntryId, String>>,
+    /// Those that have had their turn.
+    done: HashMap<Branch, BTreeMap<EntryId, Turn>>,
+    /// The newest of which anybody has heard.
+    newest: Option<EntryId>,
+    /// To be built though they ask for the same.
+    wanted: HashSet<EntryId>,
+}
+
+#[derive(Debug)]
+struct Turn {
+    commit: String,
+    /// The newest that had come by then.
+    newest: Option<EntryId>,
+}
+
+impl Branches {
+    /// Entries have come, this is the newest.
+    pub fn come(&mut self, newest: Option<&EntryId>) {
+        self.newest = self.newest.take().max(newest.cloned());
+    }
+
+    /// An entry waits. What repeats an older one neither supersedes nor is superseded.
+    pub fn note(&mut self, id: EntryId, request: &BuildRequest, is_repeat: bool) {
+        if !request.git_ref.as_str().starts_with("refs/heads/") || is_repeat {
+            return;
+        }
+        let waiting = self.waiting.entry(branch(request)).or_default();
+        let commit = request.commit_id.to_string();
+        if !waiting.iter().any(|(other, known)| *other < id && *known == commit) {
+            waiting.insert(id, commit);
+        }
+    }
+
+    /// The newest that waits, if `id` is one of those that it supersedes.
+    pub fn newest(&self, id: &EntryId, request: &BuildRequest) -> Option<EntryId> {
+        let waiting = self.waiting.get(&branch(request)).filter(|waiting| waiting.contains_key(id))?;
+        waiting.last_key_value().map(|(newest, _)| newest.clone()).filter(|newest| newest > id)
+    }
+
+    /// It was not there any more.
+    pub fn forget(&mut self, id: &EntryId) {
+        self.waiting.retain(|_, waiting| {
+            waiting.remove(id);
+            !waiting.is_empty()
+        });
+    }
+
+    /// `id` is built; returns those that it supersedes.
+    pub fn claim(&mut self, id: &EntryId, request: &BuildRequest) -> Vec<(EntryId, EntryId)> {
+        let branch = branch(request);
+        let mut superseded = Vec::new();
+        if let Some(waiting) = self.waiting.get_mut(&branch)
+            && waiting.remove(id).is_some()
+        {
+            let newer = waiting.split_off(id);
+            superseded = std::mem::replace(waiting, newer).into_iter().collect();
+        }
+        let turns = superseded.iter().cloned().chain([(id.clone(), request.commit_id.to_string())]);
+        let done = self.done.entry(branch).or_default();
+        for (id, commit) in turns {
+            done.insert(id, Turn { commit, newest: self.newest.clone() });
+        }
+        while done.len() > REMEMBERED {
+            done.pop_first();
+        }
+        self.wanted.remove(id);
+        superseded.into_iter().map(|(older, _)| (older, id.clone())).collect()
+    }
+
+    /// The one before it, if that asked for the same commit and had not begun when this one came.
+    pub fn repeats(&self, id: &EntryId, request: &BuildRequest) -> Option<EntryId> {
+        if self.wanted.contains(id) {
+            return None;
+        }
+        let (before, turn) = self.done.get(&branch(request))?.range(..id).next_back()?;
+        let is_same = turn.commit == request.commit_id.as_str();
+        (is_same && turn.newest.as_ref().is_some_and(|newest| id <= newest)).then(|| before.clone())
+    }
+
+    /// It is to be built though it asks for the same.
+    pub fn want(&mut self, id: EntryId) {
+        self.wanted.insert(id);
+    }
+}
+
+fn branch(request: &BuildRequest) -> Branch {
+    (request.repository.to_string(), request.git_ref.to_string())
+}

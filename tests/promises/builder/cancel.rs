@@ -1,0 +1,121 @@
+//! A build that nobody wants any more: never begun if it waits, ended if it runs, and on record as cancelled.
+
+use std::{fs, process::Output};
+
+use serde_json::{Value, json};
+
+use crate::support::{
+    installation::{Installation, Push},
+    wait::wait_until,
+};
+
+fn cancel(ci: &Installation, arguments: &[&str]) -> Output {
+    ci.command("build").arg("cancel").args(arguments).env("SUDO_USER", "ana").output().unwrap()
+}
+
+fn code(output: &Output) -> i32 {
+    output.status.code().unwrap()
+}
+
+fn result(ci: &Installation, id: &str) -> Value {
+    serde_json::from_slice(&fs::read(ci.path(&format!("builds/{id}/result.json"))).unwrap()).unwrap()
+}
+
+/// Recorded so, nothing left of it, and nobody was written to.
+fn assert_cancelled(ci: &Installation, id: &str) -> Value {
+    let result = result(ci, id);
+    assert_eq!(result["outcome"], "cancelled", "{}", ci.log());
+    assert!(!ci.path(&format!("queue/build-{id}.cancel")).exists());
+    assert!(ci.letters().is_empty());
+    ci.assert_all_over();
+    result
+}
+
+#[test]
+fn what_waits_is_recorded_without_being_run_also_on_hold_and_by_hand() {
+    let ci = Installation::building("touch ../../ran");
+    let ids = [ci.push(&Push::to("a", "main")), ci.push(&Push::to("b", "main"))];
+    fs::write(ci.path("queue/hold"), "").unwrap();
+    assert_eq!(code(&cancel(&ci, &[&ids[0], "--reason", "wrong branch"])), 0);
+    fs::write(ci.path(&format!("queue/build-{}.cancel", ids[1])), "").unwrap();
+    ci.build(1);
+    let first = assert_cancelled(&ci, &ids[0]);
+    let by = first["by"].as_str().unwrap();
+    assert!(by.starts_with("ana@"), "{by}");
+    assert_eq!(first["reason"], format!("by {by}: wrong branch"));
+    assert_eq!(first["rc"], Value::Null);
+    assert_eq!(assert_cancelled(&ci, &ids[1])["reason"], "by hand");
+    assert!(!ci.path("ran").exists());
+    // Over already.
+    assert_eq!(code(&cancel(&ci, &[&ids[0]])), 3);
+    assert_eq!(code(&cancel(&ci, &["1700000000.5"])), 4);
+    assert_eq!(code(&cancel(&ci, &["latest"])), 2);
+}
+
+#[test]
+fn what_runs_is_ended_with_all_it_started_and_its_branch_goes_on() {
+    let mut ci = Installation::building(
+        "[ -e ../../go ] || { setsid sleep 7177.5 & touch ../../at-work; sleep 7177.5; }",
+    );
+    for launched in [false, true] {
+        let _ = fs::remove_file(ci.path("at-work"));
+        let _ = fs::remove_file(ci.path("go"));
+        if launched {
+            ci.set("AMP_CI_LAUNCHER", "env");
+        }
+        let id = ci.push(&Push::to("amp_mgms", "main"));
+        let next = ci.push(&Push { commit: "b".repeat(40), ..Push::to("amp_mgms", "main") });
+        let mut build = ci.start_build(1);
+        ci.wait_at("work");
+        fs::write(ci.path("go"), "").unwrap();
+        assert_eq!(code(&cancel(&ci, &["amp_mgms@main"])), 2, "two of it wait or run");
+        assert_eq!(code(&cancel(&ci, &[&id])), 0);
+        assert_eq!(build.wait(), 0);
+        let result = assert_cancelled(&ci, &id);
+        assert_eq!(result["rc"], if launched { Value::Null } else { json!(-15) }, "{}", ci.log());
+        assert_eq!(self::result(&ci, &next)["outcome"], "succeeded", "{}", ci.log());
+    }
+}
+
+#[test]
+fn what_was_cancelled_before_a_crash_is_cancelled_after_it_and_a_word_for_nothing_goes() {
+    let ci = Installation::building("touch ../../at-work; sleep 7177.6");
+    let id = ci.push(&Push::to("amp_mgms", "main"));
+    let mut build = ci.start_build(1);
+    ci.wait_at("work");
+    build.signal("KILL");
+    build.wait();
+    assert_eq!(code(&cancel(&ci, &[&id])), 0);
+    assert_eq!(code(&cancel(&ci, &[&id])), 0, "twice does no harm");
+    let of_nothing = ci.path("queue/build-1700000000.5.cancel");
+    fs::write(&of_nothing, "").unwrap();
+    ci.build(1);
+    assert_eq!(assert_cancelled(&ci, &id)["attempts"], 1);
+    assert!(!of_nothing.exists() && ci.log().contains("no build of that name waits or runs"), "{}", ci.log());
+}
+
+#[test]
+fn one_that_pauses_can_be_cancelled() {
+    let ci = Installation::building("exit 75");
+    let id = ci.push(&Push::to("amp_mgms", "main"));
+    ci.build(1);
+    assert!(ci.path(&format!("queue/build-{id}.retry")).exists());
+    assert_eq!(code(&cancel(&ci, &[&id])), 0);
+    ci.build(1);
+    assert_cancelled(&ci, &id);
+    assert!(!ci.path(&format!("queue/build-{id}.retry")).exists());
+}
+
+#[test]
+fn a_drain_at_work_obeys_at_once() {
+    let ci = Installation::building("until [ -e ../../go ]; do sleep 0.01; done");
+    ci.push(&Push::to("a", "main"));
+    let waiting = ci.push(&Push::to("b", "main"));
+    let mut build = ci.start_build(1);
+    wait_until("the first runs", || ci.entries().iter().any(|name| name.ends_with(".lock")));
+    assert_eq!(code(&cancel(&ci, &["b"])), 0);
+    wait_until("the other is cancelled", || ci.path(&format!("builds/{waiting}/result.json")).exists());
+    fs::write(ci.path("go"), "").unwrap();
+    assert_eq!(build.wait(), 0);
+    assert_cancelled(&ci, &waiting);
+}

@@ -1,0 +1,44 @@
+//! `build --stay`: a push starts at once, and an upgrade ends it.
+
+use std::fs;
+
+use serde_json::Value;
+
+use crate::support::{
+    installation::{Installation, Push},
+    process::Running,
+    wait::wait_until,
+};
+
+fn said(ci: &Installation) -> Value {
+    serde_json::from_slice(&fs::read(ci.path("queue/drain.json")).unwrap_or_default()).unwrap_or_default()
+}
+
+#[test]
+fn it_stays_when_nothing_is_left_builds_what_comes_and_ends_when_its_settings_are_others() {
+    let ci = Installation::building("exit 3");
+    let mut build = Running::start(ci.command("build").arg("--stay"));
+    wait_until("it lives", || said(&ci)["stay"] == true);
+    for number in 1..=2 {
+        ci.push(&Push { commit: format!("{number:040x}"), ..Push::to("amp_mgms", "main") });
+        wait_until("it is built, and its letter sent", || ci.letters().len() == number);
+    }
+    assert_eq!(build.is_over(), None);
+    assert_eq!(said(&ci)["ended"], Value::Null);
+    fs::write(ci.path("environment.sh"), "").unwrap();
+    // Whatever wakes it.
+    ci.push(&Push { commit: "3".repeat(40), ..Push::to("amp_mgms", "main") });
+    assert_eq!(build.wait(), 0);
+    assert_eq!(ci.records().len(), 3);
+    assert!(said(&ci)["ended"].is_string());
+    ci.assert_all_over();
+}
+
+#[test]
+fn a_signal_ends_it_though_nothing_runs() {
+    let ci = Installation::building("true");
+    let mut build = Running::start(ci.command("build").arg("--stay"));
+    wait_until("it lives", || said(&ci)["stay"] == true);
+    build.signal("TERM");
+    assert_eq!(build.wait(), 143);
+}
