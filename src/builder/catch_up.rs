@@ -26,21 +26,29 @@ pub type Errand = Box<dyn FnOnce() + Send>;
 pub struct CatchUp {
     /// None if nobody wants it.
     errands: Option<Sender<Errand>>,
-    process: Arc<Mutex<Option<Child>>>,
+    look: Arc<Mutex<Look>>,
+}
+
+/// The look that is going on.
+#[derive(Debug, Default)]
+struct Look {
+    process: Option<Child>,
+    /// The drain is over: none is begun any more.
+    is_over: bool,
 }
 
 impl CatchUp {
     pub fn start(builder: &Arc<Builder>) -> io::Result<Self> {
-        let process = Arc::default();
+        let look = Arc::default();
         if !builder.settings.catch_up {
-            return Ok(Self { errands: None, process });
+            return Ok(Self { errands: None, look });
         }
         let (errands, received) = channel();
-        let (builder, running) = (Arc::clone(builder), Arc::clone(&process));
+        let (builder, running) = (Arc::clone(builder), Arc::clone(&look));
         thread::Builder::new()
             .name("catch-up".to_string())
             .spawn(move || work(&builder, &running, &received))?;
-        Ok(Self { errands: Some(errands), process })
+        Ok(Self { errands: Some(errands), look })
     }
 
     /// Calls what it is given when no look is due or going on.
@@ -54,16 +62,18 @@ impl CatchUp {
 
     /// Ends a look that is going on. What it has started is left to us then.
     pub fn end(&self) {
-        if let Some(mut process) = lock(&self.process).take() {
+        let mut look = lock(&self.look);
+        look.is_over = true;
+        if let Some(mut process) = look.process.take() {
             let _ = process.kill().and_then(|()| process.wait());
         }
     }
 }
 
-fn work(builder: &Builder, process: &Mutex<Option<Child>>, errands: &Receiver<Errand>) {
+fn work(builder: &Builder, running: &Mutex<Look>, errands: &Receiver<Errand>) {
     loop {
         if catch_up::is_due(&builder.home)
-            && let Err(error) = look(builder, process)
+            && let Err(error) = look(builder, running)
         {
             tracing::warn!("missed pushes are not looked for: {}", in_full(&error));
         }
@@ -75,7 +85,7 @@ fn work(builder: &Builder, process: &Mutex<Option<Child>>, errands: &Receiver<Er
     }
 }
 
-fn look(builder: &Builder, process: &Mutex<Option<Child>>) -> io::Result<()> {
+fn look(builder: &Builder, running: &Mutex<Look>) -> io::Result<()> {
     // By this name also after an upgrade has replaced the file.
     let mut command = Command::new("/proc/self/exe");
     command
@@ -85,25 +95,31 @@ fn look(builder: &Builder, process: &Mutex<Option<Child>>) -> io::Result<()> {
         .env("AMP_CI_GIT_BASE", builder.settings.git_base.as_given())
         .stdin(Stdio::null())
         .stdout(Stdio::null());
-    *lock(process) = Some(builder.supervisor.spawn(&mut command)?);
-    while !is_over(builder, process)? {
+    {
+        let mut running = lock(running);
+        if running.is_over {
+            return Ok(());
+        }
+        running.process = Some(builder.supervisor.spawn(&mut command)?);
+    }
+    while !is_over(builder, running)? {
         thread::sleep(LOOK);
     }
     Ok(())
 }
 
-fn is_over(builder: &Builder, process: &Mutex<Option<Child>>) -> io::Result<bool> {
+fn is_over(builder: &Builder, running: &Mutex<Look>) -> io::Result<bool> {
     // Whoever ends it takes it away.
-    let mut process = lock(process);
-    let Some(child) = &mut *process else { return Ok(true) };
+    let mut running = lock(running);
+    let Some(child) = &mut running.process else { return Ok(true) };
     let is_over = child.try_wait()?.is_some();
     if is_over {
         builder.supervisor.forget(child);
-        *process = None;
+        running.process = None;
     }
     Ok(is_over)
 }
 
-fn lock(process: &Mutex<Option<Child>>) -> MutexGuard<'_, Option<Child>> {
-    process.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(look: &Mutex<Look>) -> MutexGuard<'_, Look> {
+    look.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -259,6 +259,12 @@ impl Drain<'_> {
         let tell = &mut |fault: &Fault| self.faults.tell(fault, &self.builder.lock);
         let recovered = recovery::recover(&self.builder, &listing, tell)?;
         self.builder.supervisor.end_orphans();
+        for id in
+            listing.paused.iter().filter(|id| !listing.waiting.contains(id) && !listing.claimed.contains(id))
+        {
+            // Somebody has removed the entry.
+            let _ = Retry::clear(&home.queue(), id);
+        }
         durable::sweep(&home.queue());
         durable::sweep(&home.outbox());
         if recovered {

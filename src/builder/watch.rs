@@ -13,7 +13,7 @@ pub enum Change {
     Arrived(EntryId),
     /// Somebody does not want this build any more.
     Cancelled(EntryId),
-    /// The file that an entry pauses by has gone.
+    /// The file that an entry pauses by has gone, or the entry itself.
     Resumed(EntryId),
     /// The file `hold` has come or gone.
     Hold,
@@ -51,6 +51,8 @@ fn follow(watch: &OwnedFd, report: &dyn Fn(Change) -> bool) {
                 let gone = event.events().intersects(ReadFlags::DELETE | ReadFlags::MOVED_FROM);
                 match EntryId::of_waiting(name) {
                     Some(id) if event.events().intersects(appeared) => Change::Arrived(id),
+                    // If it paused, its lane need not wait for it.
+                    Some(id) if gone => Change::Resumed(id),
                     None if name == "hold" => Change::Hold,
                     None if gone => match EntryId::of_retry(name) {
                         Some(id) => Change::Resumed(id),

@@ -42,6 +42,8 @@ pub struct Listing {
     pub claimed: Vec<EntryId>,
     /// Builds that somebody wants to cancel; they need not be there.
     pub cancelled: Vec<EntryId>,
+    /// Entries that pause; they need not be there.
+    pub paused: Vec<EntryId>,
 }
 
 impl Listing {
@@ -54,6 +56,8 @@ impl Listing {
                 listing.claimed.push(id);
             } else if let Some(id) = EntryId::of_cancel(name) {
                 listing.cancelled.push(id);
+            } else if let Some(id) = EntryId::of_retry(name) {
+                listing.paused.push(id);
             }
         }
         listing.waiting.sort();

@@ -197,6 +197,26 @@ fn a_pause_is_over_at_once_when_its_file_is_removed_while_build_runs() {
 }
 
 #[test]
+fn a_paused_entry_that_is_removed_keeps_its_branch_waiting_no_longer() {
+    let ci = Installation::building(
+        "if [ {repository} = bad ]; then [ {committer_name} != first ] || exit 75; else touch ../../at-work; until [ -e ../../go ]; do sleep 0.01; done; fi",
+    );
+    let first = ci.push(&Push::to("bad", "main").by("first", ""));
+    ci.push(&Push::to("good", "main"));
+    let mut build = ci.start_build(2);
+    ci.wait_at("work");
+    let entry = ci.path(&format!("queue/build-{first}"));
+    wait_until("it pauses", || ci.path(&format!("queue/build-{first}.retry")).exists() && entry.exists());
+    let second = ci.push(&Push::to("bad", "main"));
+    fs::remove_file(&entry).unwrap();
+    wait_until("the next is built", || ci.path(&format!("builds/{second}/result.json")).exists());
+    fs::write(ci.path("go"), "").unwrap();
+    assert_eq!(build.wait(), 0);
+    ci.build(1);
+    assert!(!ci.path(&format!("queue/build-{first}.retry")).exists(), "nothing is left of it");
+}
+
+#[test]
 fn a_build_that_kills_build_again_and_again_takes_nobody_with_it() {
     let ci = Installation::building(
         "echo x >> ../../ran-{repository}; until [ -e ../../go ] || [ {repository} = bad ]; do sleep 0.01; done
