@@ -15,12 +15,21 @@ use rustix::process::Signal;
 /// enough: it is cheaper by an exec.
 static HAS_TERMINAL: LazyLock<bool> = LazyLock::new(|| File::open("/dev/tty").is_ok());
 
+/// Is there a terminal to be kept from?
+pub fn has_terminal() -> bool {
+    *HAS_TERMINAL
+}
+
 /// nohup(1), and a shell's `&`, have us ignore signals, and whoever is started inherits that.
-static IGNORES_SIGNALS: LazyLock<bool> = LazyLock::new(|| {
+static IGNORES_SIGNALS: LazyLock<bool> = LazyLock::new(|| ignored_signals().next().is_some());
+
+/// The numbers of the signals that we were told to ignore.
+pub fn ignored_signals() -> impl Iterator<Item = i32> {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    // std ignores this one for us, and gives children the default. Those from 32 on are glibc's own business.
-    ignored(&status) & !(1 << (Signal::PIPE.as_raw() - 1)) & 0x7fff_ffff != 0
-});
+    let ignored = ignored(&status);
+    // std ignores SIGPIPE for us, and gives children the default. Those from 32 on are glibc's own business.
+    (1..32).filter(move |signal| *signal != Signal::PIPE.as_raw() && ignored >> (signal - 1) & 1 == 1)
+}
 
 /// The program in a process group of its own, which is a session where there is a terminal to be kept from.
 pub fn command(program: impl AsRef<OsStr>) -> Command {

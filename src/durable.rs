@@ -2,7 +2,7 @@
 
 use std::{
     fs::{DirBuilder, File, Metadata},
-    io::{self, Write},
+    io::{self, ErrorKind, Write},
     os::unix::fs::DirBuilderExt,
     path::Path,
     time::Duration,
@@ -62,6 +62,32 @@ pub fn json_line(value: &impl Serialize) -> Vec<u8> {
     let mut line = serde_json::to_vec(value).expect("strings, numbers and times are JSON");
     line.push(b'\n');
     line
+}
+
+/// Makes `path` with `bytes` and `mode` (less the umask), whole and durable with its name. False, and nothing is changed,
+/// if it is there already.
+pub fn create(path: &Path, bytes: &[u8], mode: u32) -> io::Result<bool> {
+    let dir = path.parent().unwrap_or(Path::new("."));
+    let make = || {
+        let mut new = new_file(dir, mode)?;
+        new.write_all(bytes)?;
+        new.as_file().sync_all()?;
+        match new.persist_noclobber(path) {
+            Ok(_) => sync_dir(dir).map(|()| true),
+            Err(error) if error.error.kind() == ErrorKind::AlreadyExists => Ok(false),
+            Err(error) => Err(error.error),
+        }
+    };
+    make().map_err(at(format_args!("cannot make {}", path.display())))
+}
+
+/// Removes a file; false if it is not there.
+pub fn remove(path: &Path) -> io::Result<bool> {
+    match fs_err::remove_file(path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// Removes temporary files in a directory whose writers died more than an hour ago.

@@ -181,10 +181,7 @@ impl Unsent {
 
     /// The forge has taken one.
     pub fn end_wait(&self) -> io::Result<()> {
-        match fs_err::remove_file(self.wait_path()) {
-            Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        }
+        durable::remove(&self.wait_path()).map(drop)
     }
 
     /// All may be tried at once.

@@ -3,10 +3,7 @@
 //! Whoever makes the file asks; the drain, or the next one, acts, and removes it when the build has its final record. So a
 //! hand can ask as well (`touch`), and a crash asks again.
 
-use std::{
-    io::{self, ErrorKind, Write},
-    path::Path,
-};
+use std::{io, path::Path};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -41,22 +38,12 @@ impl Cancel {
 
     /// Asks; false if somebody has before. Whole and durable when this returns.
     pub fn store(&self, queue: &Path, id: &EntryId) -> io::Result<bool> {
-        let mut new = durable::new_file(queue, MODE)?;
-        new.write_all(&durable::json_line(self))?;
-        new.as_file().sync_all()?;
-        match new.persist_noclobber(queue.join(id.cancel())) {
-            Ok(_) => durable::sync_dir(queue).map(|()| true),
-            Err(error) if error.error.kind() == ErrorKind::AlreadyExists => Ok(false),
-            Err(error) => Err(error.error),
-        }
+        durable::create(&queue.join(id.cancel()), &durable::json_line(self), MODE)
     }
 
     /// It is done, or there is nothing to do.
     pub fn clear(queue: &Path, id: &EntryId) -> io::Result<()> {
-        match fs_err::remove_file(queue.join(id.cancel())) {
-            Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        }
+        durable::remove(&queue.join(id.cancel())).map(drop)
     }
 
     /// What the record says of it.

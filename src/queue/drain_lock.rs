@@ -127,10 +127,7 @@ impl DrainLock {
 
     /// The last step of a build: the claimed entry goes.
     pub fn finish(&self, id: &EntryId) -> io::Result<()> {
-        match fs_err::remove_file(self.dir.join(id.claimed())) {
-            Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        }
+        durable::remove(&self.dir.join(id.claimed())).map(drop)
     }
 
     /// Moves a waiting entry to `bad/` with the reason beside it, after `tell` has told somebody under which name;

@@ -2,11 +2,7 @@
 //!
 //! Its lane waits for it, all others go on. Whoever removes the file lets it go on at once.
 
-use std::{
-    io::{self, ErrorKind},
-    path::Path,
-    time::Duration,
-};
+use std::{io, path::Path, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -71,10 +67,7 @@ impl Retry {
 
     /// It is over.
     pub fn clear(queue: &Path, id: &EntryId) -> io::Result<()> {
-        match fs_err::remove_file(queue.join(id.retry())) {
-            Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        }
+        durable::remove(&queue.join(id.retry())).map(drop)
     }
 }
 

@@ -6,15 +6,14 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use super::{BuildResult, Outcome, Record};
+use super::{
+    BuildResult, Outcome, Record,
+    record::{NEWEST, newest},
+};
 use crate::{
-    directory,
     home::Home,
     queue::{BuildRequest, EntryId, Origin, fields::GitRef, fields::Repository},
 };
-
-/// So many builds are looked at; what was before them is not searched.
-const NEWEST: usize = 500;
 
 /// The counted outcomes among the newest builds.
 #[derive(Debug, Default)]
@@ -104,15 +103,6 @@ fn first_red<'a>(before: &[&'a Past]) -> Option<&'a EntryId> {
 
 /// From the records. What cannot be read says nothing.
 fn read(home: &Home) -> io::Result<BTreeMap<EntryId, Past>> {
-    let builds = home.builds();
-    let names = directory::entries(&builds)?.flatten();
-    let mut ids: Vec<EntryId> =
-        names.filter_map(|entry| EntryId::parse(entry.file_name().to_str()?)).collect();
-    if ids.len() > NEWEST {
-        let older = ids.len() - NEWEST;
-        ids.select_nth_unstable(older);
-        ids.drain(..older);
-    }
     let past = |id: EntryId| {
         let record = Record::of(home, &id);
         let result = record.result().ok()??;
@@ -120,7 +110,7 @@ fn read(home: &Home) -> io::Result<BTreeMap<EntryId, Past>> {
         let request = serde_json::from_slice(&entry).ok()?;
         result.outcome.is_counted().then(|| (id.clone(), Past::of(&id, request, &entry, &result)))
     };
-    Ok(ids.into_iter().filter_map(past).collect())
+    Ok(newest(home)?.into_iter().filter_map(past).collect())
 }
 
 #[cfg(test)]

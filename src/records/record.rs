@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize, Serializer, de::DeserializeOwned};
 
 use super::{Cause, Outcome, Rc, Verdict};
 use crate::{
-    durable,
+    directory, durable,
     error_chain::at,
     home::Home,
     queue::{BuildRequest, EntryId},
@@ -121,6 +121,23 @@ impl BuildResult {
 /// RFC 3339 in UTC with three decimals: what people read.
 fn to_milliseconds<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(&time.strftime("%Y-%m-%dT%H:%M:%S%.3fZ"))
+}
+
+/// So many records are looked at; what was before them is not searched.
+pub const NEWEST: usize = 500;
+
+/// The builds of the newest records, in no order.
+pub fn newest(home: &Home) -> io::Result<Vec<EntryId>> {
+    let builds = home.builds();
+    let names = directory::entries(&builds)?.flatten();
+    let mut ids: Vec<EntryId> =
+        names.filter_map(|entry| EntryId::parse(entry.file_name().to_str()?)).collect();
+    if ids.len() > NEWEST {
+        let older = ids.len() - NEWEST;
+        ids.select_nth_unstable(older);
+        ids.drain(..older);
+    }
+    Ok(ids)
 }
 
 impl Record {
@@ -236,10 +253,7 @@ impl Record {
 
     /// Nothing runs any more.
     pub fn clear_running(&self) -> io::Result<()> {
-        match fs_err::remove_file(self.dir.join("running.json")) {
-            Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        }
+        durable::remove(&self.dir.join("running.json")).map(drop)
     }
 
     /// Says the final word: the commit point of a build. Durable when this returns `Ok`.

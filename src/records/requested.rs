@@ -2,15 +2,11 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::Record;
+use super::{Record, record::newest};
 use crate::{
-    directory,
     home::Home,
     queue::{BuildRequest, EntryId},
 };
-
-/// Older records are not searched.
-const NEWEST: usize = 500;
 
 /// Repository, full ref, commit.
 type Asked = (String, String, String);
@@ -22,13 +18,8 @@ pub struct Requested(HashMap<Asked, BTreeSet<EntryId>>);
 impl Requested {
     /// Reads the newest 500 records; what cannot be read is not known.
     pub fn read(home: &Home) -> Self {
-        let builds = home.builds();
-        let Ok(names) = directory::entries(&builds) else { return Self::default() };
-        let ids = names.flatten().filter_map(|entry| EntryId::parse(entry.file_name().to_str()?));
-        let mut ids: Vec<EntryId> = ids.collect();
-        ids.sort_unstable_by(|a, b| b.cmp(a));
         let mut requested = Self::default();
-        for id in ids.into_iter().take(NEWEST) {
+        for id in newest(home).unwrap_or_default() {
             if let Ok(request) = Record::of(home, &id).request() {
                 requested.note(&id, &request);
             }

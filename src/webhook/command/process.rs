@@ -3,13 +3,11 @@
 use std::{
     env,
     ffi::{OsStr, OsString},
-    fs::File,
     future::pending,
     io,
     os::unix::{ffi::OsStringExt, process::ExitStatusExt},
     path::Path,
     process::{ExitStatus, Stdio},
-    sync::LazyLock,
     time::Duration,
 };
 
@@ -22,19 +20,18 @@ use tokio::{
 };
 
 use super::{files::PassedFile, output::Output, process_tree::ProcessTree};
-use crate::webhook::{
-    go::syscall::{self, reason},
-    hooks::{Hook, Inputs},
-    memory::Reservation,
-    shutdown::Shutdown,
+use crate::{
+    detached,
+    webhook::{
+        go::syscall::{self, reason},
+        hooks::{Hook, Inputs},
+        memory::Reservation,
+        shutdown::Shutdown,
+    },
 };
 
 /// Time between the signal that asks and the one that does not.
 const TERM_TO_KILL: Duration = Duration::from_secs(3);
-
-/// A command that would ask somebody at a terminal waits for ever, so it gets none. Where we have none ourselves a
-/// process group is enough, and cheaper by an exec.
-static HAS_TERMINAL: LazyLock<bool> = LazyLock::new(|| File::open("/dev/tty").is_ok());
 
 /// A command that was started.
 #[derive(Debug)]
@@ -204,7 +201,7 @@ impl CommandProcess {
 
 /// The command without what it is given.
 fn command(hook: &Hook, program: &Path, has_stdin: bool) -> Command {
-    let mut command = if *HAS_TERMINAL {
+    let mut command = if detached::has_terminal() {
         // Not as the leader of a group: then setsid(1) would fork, and its process would not be the program's.
         let mut command = Command::new("setsid");
         command.arg(program);

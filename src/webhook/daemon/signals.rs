@@ -1,11 +1,11 @@
 //! The signals that mean something.
 
-use std::{fs, io, sync::Arc};
-
-use signal_hook::consts::SIGPIPE;
+use std::{io, sync::Arc};
 
 use tokio::signal::unix::{self, SignalKind, signal};
 use tracing::info;
+
+use crate::detached;
 
 /// What a signal asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,11 +20,7 @@ pub enum Signal {
 /// What we were told to ignore (by nohup(1), a shell's `&`) would be ignored by all commands too: execve(2) hands that on,
 /// but not a handler that does nothing.
 pub fn ignore_alone() -> io::Result<()> {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    let ignored = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default();
-    // SIGPIPE is ignored by std, which gives commands the default; those from 32 on are glibc's own business.
-    for signal in (1..32).filter(|signal| *signal != SIGPIPE && ignored >> (signal - 1) & 1 == 1) {
+    for signal in detached::ignored_signals() {
         signal_hook::flag::register(signal, Arc::default())?;
     }
     Ok(())
