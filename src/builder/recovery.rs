@@ -12,10 +12,10 @@ use rustix::process::Signal;
 
 use super::{
     after, announce,
-    attempt::ATTEMPTS,
     builder::Builder,
     completion::Ended,
     fault::Fault,
+    judgement::ATTEMPTS,
     launcher::launcher::Launcher,
     machine,
     mail::letters,

@@ -113,7 +113,7 @@ impl Job<'_> {
             tracing::warn!("{}", in_full(&error));
             // Before its next try it is taken away in any case.
             if let ScriptEnd::Cancelled(_, left) = &mut end {
-                *left = Some(in_full(&error));
+                *left = Some(NoVerdict { why: in_full(&error), words: String::new() });
             }
         }
         Ok(end)
