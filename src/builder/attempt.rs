@@ -209,6 +209,7 @@ impl<'a> Attempt<'a> {
         let early = self.record.take_progress();
         Ok(match end {
             ProcessEnd::Exited(status) => ScriptEnd::exited(status.into(), &early),
+            ProcessEnd::OutOfMemory(status) => ScriptEnd::Verdict(Verdict::OutOfMemory(status.into())),
             ProcessEnd::TimedOut(status) => ScriptEnd::Verdict(Verdict::timed_out(status.into(), limit)),
             ProcessEnd::Stopped => ScriptEnd::Stopped,
             ProcessEnd::Cancelled(status) => ScriptEnd::Cancelled(Some(status.into()), None),

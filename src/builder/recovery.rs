@@ -37,16 +37,16 @@ pub fn recover(builder: &Builder, listing: &Listing, tell: &mut dyn FnMut(&Fault
     ids.sort_unstable();
     let intended = after::intended(builder).map_err(Fault::at("the outbox cannot be read"))?;
     let mut trees: Vec<Tree> =
-        ids.iter().chain(&intended).map(|id| Tree::new(&builder.mark(id), None)).collect();
+        ids.iter().chain(&intended).map(|id| Tree::new(&builder.mark(id), None, None)).collect();
     if builder.settings.launcher.is_some() {
         // It takes its job away on SIGTERM; on SIGKILL it cannot.
         ask_to_end(&builder.supervisor, &mut trees);
     }
-    for tree in &mut trees {
-        if !tree.kill(&builder.supervisor) {
-            let error = io::Error::other("`ps -eo pid,stat,wchan,cmd` shows them");
-            return Err(Fault { stage: "processes of an earlier build do not end on SIGKILL", error });
-        }
+    let prefix = format!("{}-", builder.home.tag());
+    let are_gone = builder.supervisor.end_cgroups(&prefix);
+    if !are_gone || !trees.iter_mut().all(|tree| tree.kill(&builder.supervisor)) {
+        let error = io::Error::other("`ps -eo pid,stat,wchan,cmd` shows them");
+        return Err(Fault { stage: "processes of an earlier build do not end on SIGKILL", error });
     }
     if let Some(launcher) = &builder.settings.launcher {
         cancel(builder, launcher, &ids)

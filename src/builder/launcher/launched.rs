@@ -140,9 +140,10 @@ impl Job<'_> {
             )),
             (None, ProcessEnd::Stopped) => ScriptEnd::Stopped,
             (None, ProcessEnd::Cancelled(_)) => ScriptEnd::Cancelled(None, None),
-            (None, ProcessEnd::Exited(status) | ProcessEnd::TimedOut(status)) => {
-                no_verdict(format!("{} ended with {status}: {last}", self.launcher.start.program()))
-            }
+            (
+                None,
+                ProcessEnd::Exited(status) | ProcessEnd::OutOfMemory(status) | ProcessEnd::TimedOut(status),
+            ) => no_verdict(format!("{} ended with {status}: {last}", self.launcher.start.program())),
         }
     }
 }

@@ -17,6 +17,7 @@ use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process, set_child_
 
 use super::{
     bell::Bell,
+    cgroup::{Cgroup, Hierarchy},
     mark::{self, Marked},
 };
 use crate::proc_table;
@@ -31,6 +32,7 @@ pub struct Supervisor {
     doubted: AtomicBool,
     known: Mutex<HashSet<i32>>,
     table: Mutex<Table>,
+    cgroups: Option<Hierarchy>,
 }
 
 /// The process table as it was read at some moment.
@@ -49,6 +51,7 @@ impl Supervisor {
             doubted: AtomicBool::new(false),
             known: Mutex::default(),
             table: Mutex::default(),
+            cgroups: Hierarchy::delegated(),
         })
     }
 
@@ -123,6 +126,21 @@ impl Supervisor {
                 signal(pid, Signal::KILL);
             }
             false
+        })
+    }
+
+    /// A cgroup for the processes with this mark, where we can have one.
+    pub fn cgroup(&self, mark: &str) -> Option<Cgroup> {
+        self.cgroups.as_ref()?.group(mark)
+    }
+
+    /// Ends and removes the cgroups of all marks that begin so. Only for when no build runs.
+    pub fn end_cgroups(&self, prefix: &str) -> bool {
+        let left = self.cgroups.as_ref().map(|cgroups| cgroups.groups(prefix)).unwrap_or_default();
+        left.iter().for_each(Cgroup::kill);
+        until_gone(|| {
+            self.orphans();
+            left.iter().all(Cgroup::remove)
         })
     }
 

@@ -1,14 +1,15 @@
 //! The processes of a build, wherever they went, and their end.
 //!
-//! A process is a build's if its environment carries the build's mark, if it descends from the build's bash
-//! or from a marked process, or if it was seen to before. `build` is a child subreaper, so whatever loses its
-//! parent becomes its child: when `build` has no children but the scripts it started, nothing is left.
+//! A process is a build's if it is in the build's cgroup, where it has one, if its environment carries the build's mark,
+//! if it descends from the build's bash or from such a process, or if it was seen to before. `build` is a child subreaper,
+//! so whatever loses its parent becomes its child: when `build` has no children but the scripts it started, nothing is left.
 
 use std::collections::{HashMap, HashSet};
 
 use rustix::process::{Pid, Signal, getpid, kill_process_group};
 
 use super::{
+    cgroup::Cgroup,
     mark::{MARK, Marked},
     supervisor::{Supervisor, signal, until_gone},
 };
@@ -23,13 +24,14 @@ pub struct Tree {
     mark: Vec<u8>,
     /// Roots and members seen before: process number and start time, which together are never reused.
     seen: HashMap<i32, u64>,
+    cgroup: Option<Cgroup>,
 }
 
 impl Tree {
-    /// The processes with this mark, and `root` (not yet waited for) with its descendants.
-    pub fn new(mark: &str, root: Option<i32>) -> Self {
+    /// The processes with this mark, those in the cgroup, and `root` (not yet waited for) with its descendants.
+    pub fn new(mark: &str, root: Option<i32>, cgroup: Option<Cgroup>) -> Self {
         let seen = root.and_then(|root| Some((root, proc_table::process(root)?.start))).into_iter().collect();
-        Self { mark: format!("{MARK}={mark}").into_bytes(), seen }
+        Self { mark: format!("{MARK}={mark}").into_bytes(), seen, cgroup }
     }
 
     /// Sends a signal to all that are alive; says whether there are any.
@@ -55,6 +57,22 @@ impl Tree {
         !self.members(&supervisor.processes()).is_empty()
     }
 
+    /// Has the kernel killed any of it because memory had run out? Only a cgroup can tell.
+    pub fn ran_out_of_memory(&self) -> bool {
+        self.cgroup.as_ref().is_some_and(Cgroup::ran_out_of_memory)
+    }
+
+    /// When the root has been waited for: SIGKILL until nothing is left, nor its cgroup; false if something will not go.
+    pub fn end(&mut self, supervisor: &Supervisor) -> bool {
+        // All that stayed where it was put goes in one step, whatever it did to hide.
+        if let Some(cgroup) = &self.cgroup {
+            cgroup.kill();
+        }
+        // Whoever lost its parent has become our child. No such child: nothing to walk.
+        let is_over = supervisor.orphans().is_empty() || self.kill(supervisor);
+        is_over && self.cgroup.take().is_none_or(|cgroup| until_gone(|| cgroup.remove()))
+    }
+
     /// SIGKILL until nothing is left; false if something will not go.
     pub fn kill(&mut self, supervisor: &Supervisor) -> bool {
         // Stopped first: who cannot fork cannot slip away between two looks, nor lose the parent that it is known by.
@@ -73,9 +91,12 @@ impl Tree {
     /// All that belong to the build and are not dead.
     fn members(&mut self, processes: &[Marked]) -> Vec<Process> {
         let own = getpid().as_raw_nonzero().get();
+        let inside = self.cgroup.as_ref().map(Cgroup::processes).unwrap_or_default();
         let is_root = |Marked { process, marks }: &&Marked| {
             process.pid != own
-                && (self.seen.get(&process.pid) == Some(&process.start) || marks.contains(&self.mark))
+                && (inside.contains(&process.pid)
+                    || self.seen.get(&process.pid) == Some(&process.start)
+                    || marks.contains(&self.mark))
         };
         let roots = processes.iter().filter(is_root).map(|marked| marked.process).collect();
         let members = with_descendants(roots, processes);
