@@ -2,11 +2,14 @@
 
 use std::{
     env,
+    io::{self, Write},
     os::unix::{ffi::OsStrExt, fs::MetadataExt},
     path::{Path, PathBuf},
 };
 
 use sha2::{Digest, Sha256};
+
+use crate::{durable, regular_file};
 
 /// An installation's directory, absolute.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -140,8 +143,44 @@ impl Home {
         self.queue().join("catch-up.json")
     }
 
-    /// Eight hex digits that stand for this home in names elsewhere: of its workspaces, of its processes' mark.
+    /// Eight hex digits that stand for this home in names elsewhere: of its workspaces, of its processes' mark. They stay
+    /// when it is renamed or mounted elsewhere, and a copy has others.
     pub fn tag(&self) -> String {
-        hex::encode(&Sha256::digest(self.0.as_os_str().as_bytes())[..4])
+        self.known_tag().unwrap_or_else(|other| other)
+    }
+
+    /// Writes them down, if they are not. Only for who drains the queue.
+    pub fn keep_tag(&self) -> io::Result<()> {
+        let Err(tag) = self.known_tag() else { return Ok(()) };
+        let mut new = durable::new_file(&self.queue(), 0o640)?;
+        let inode = new.as_file().metadata()?.ino();
+        new.write_all(format!("{tag} {inode}\n").as_bytes())?;
+        new.as_file().sync_all()?;
+        new.persist(self.id_file()).map_err(|error| error.error)?;
+        durable::sync_dir(&self.queue())
+    }
+
+    fn id_file(&self) -> PathBuf {
+        self.queue().join(".id")
+    }
+
+    /// As they are written down, with the number of the inode that they were written to; or else what they are to be.
+    fn known_tag(&self) -> Result<String, String> {
+        let path = self.0.as_os_str().as_bytes();
+        let digest = |bytes: &[u8]| hex::encode(&Sha256::digest(bytes)[..4]);
+        let read = || {
+            let text = String::from_utf8(regular_file::read(&self.id_file()).ok()??).ok()?;
+            let (tag, noted) = text.trim_end().split_once(' ')?;
+            let is_tag = tag.len() == 8 && tag.bytes().all(|byte| byte.is_ascii_hexdigit());
+            let inode = self.id_file().symlink_metadata().ok()?.ino();
+            is_tag.then(|| (tag.to_string(), noted == inode.to_string(), inode))
+        };
+        match read() {
+            Some((tag, true, _)) => Ok(tag),
+            // A copy: the original may be at work beside it, at the same path in earlier days.
+            Some((_, false, inode)) => Err(digest(&[path, &inode.to_be_bytes()].concat())),
+            // As it always was.
+            None => Err(digest(path)),
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! The kernel's table of processes, as proc(5) shows it.
 
-use std::fs;
+use std::{fs, io::ErrorKind, os::unix::fs::MetadataExt};
 
 /// One process that is not dead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +30,11 @@ pub fn process(pid: i32) -> Option<Process> {
 /// The parent of one, which may be dead as long as nobody has waited for it.
 pub fn parent(pid: i32) -> Option<i32> {
     Some(stat(pid)?.0.parent)
+}
+
+/// When one was started, which may be dead as long as nobody has waited for it.
+pub fn start(pid: i32) -> Option<u64> {
+    Some(stat(pid)?.0.start)
 }
 
 /// One of them, and whether it is dead.
@@ -67,6 +72,22 @@ pub fn command_line(pid: i32) -> Vec<Vec<u8>> {
 /// The variables, `NAME=value`, that a process was started with; none if it is gone or not ours to look at.
 pub fn environment(pid: i32) -> Vec<Vec<u8>> {
     words(pid, "environ")
+}
+
+/// Does it live, with an environment that is not ours to look at?
+pub fn hides(pid: i32) -> bool {
+    fs::File::open(format!("/proc/{pid}/environ"))
+        .is_err_and(|error| error.kind() == ErrorKind::PermissionDenied)
+}
+
+/// Whose rights it has; none if it is gone.
+pub fn user(pid: i32) -> Option<u32> {
+    Some(fs::metadata(format!("/proc/{pid}")).ok()?.uid())
+}
+
+/// This boot's own id (random(4)): with it a time in ticks since boot is one moment.
+pub fn boot_id() -> String {
+    fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim_end().to_string()
 }
 
 fn words(pid: i32, file: &str) -> Vec<Vec<u8>> {

@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     builder::Builder,
+    left_over,
     process::{
         mask::MaskedLog,
         run::{self, ProcessEnd, ProcessSpec},
@@ -156,7 +157,7 @@ fn pass(builder: &Builder) {
             // The next build runs it again.
             Ok(ProcessEnd::Stopped | ProcessEnd::Cancelled(_)) => return,
             Ok(ProcessEnd::Exited(status)) if status.success() => {}
-            Ok(ProcessEnd::Exited(status) | ProcessEnd::OutOfMemory(status)) => {
+            Ok(ProcessEnd::Exited(status)) => {
                 tracing::error!("scripts/after of {id} failed with {status}: see builds/{id}/after.log");
             }
             Ok(ProcessEnd::TimedOut(_)) => {
@@ -187,8 +188,9 @@ fn run_after(builder: &Builder, id: &EntryId) -> io::Result<ProcessEnd> {
     let work_dir = builder.work_dir().map_err(|fault| fault.error)?;
     let workspace = work_dir.create(&format!("{id}-after"))?;
     let end = follow(builder, id, &intent, &workspace, &mut log);
+    left_over::note_processes(builder);
     if let Err(error) = workspace.remove(&builder.supervisor) {
-        tracing::warn!("{}", in_full(&error));
+        left_over::note_workspace(builder, workspace.path().to_path_buf(), &error);
     }
     let end = end?;
     log.finish()?;

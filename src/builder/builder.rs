@@ -1,6 +1,10 @@
 //! What every build needs, at the bottom of what happens to it.
 
-use std::{io, sync::OnceLock, time::SystemTime};
+use std::{
+    io,
+    sync::{Mutex, OnceLock},
+    time::SystemTime,
+};
 
 use super::{
     fault::Fault,
@@ -31,6 +35,10 @@ pub struct Builder {
     pub statuses: Statuses,
     /// How each branch did before.
     pub history: History,
+    /// The home's id, as it was when we began.
+    pub tag: String,
+    /// Held by who changes `queue/left-over.json`.
+    pub left_over: Mutex<()>,
     work_dir: OnceLock<WorkDir>,
 }
 
@@ -46,6 +54,7 @@ impl Builder {
     ) -> Self {
         let statuses = Statuses::new(&home, settings.forge.clone(), settings.page_url.clone());
         Self {
+            tag: home.tag(),
             home,
             settings,
             lock,
@@ -54,6 +63,7 @@ impl Builder {
             letterhead,
             statuses,
             history: History::default(),
+            left_over: Mutex::default(),
             work_dir: OnceLock::new(),
         }
     }
@@ -63,14 +73,14 @@ impl Builder {
         if let Some(work_dir) = self.work_dir.get() {
             return Ok(work_dir);
         }
-        let opened = self.settings.open_work_dir(&self.home);
+        let opened = self.settings.open_work_dir(&self.tag);
         let opened = opened.map_err(Fault::at("there is no work directory"))?;
         Ok(self.work_dir.get_or_init(|| opened))
     }
 
     /// What the processes of a build are recognised by: this home, this entry.
     pub fn mark(&self, id: &EntryId) -> String {
-        format!("{}-{id}", self.home.tag())
+        format!("{}-{id}", self.tag)
     }
 
     /// What no output may show.

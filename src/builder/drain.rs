@@ -9,7 +9,7 @@ use std::{
         mpsc::{Receiver, Sender},
     },
     thread,
-    time::{Instant, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use jiff::Timestamp;
@@ -23,7 +23,7 @@ use super::{
     fault::Fault,
     fault_log::FaultLog,
     heartbeat::Heartbeat,
-    machine,
+    left_over, machine,
     outbox::{delivery::Delivery, postman::Postman},
     process::bell::Bell,
     recovery,
@@ -37,12 +37,15 @@ use crate::{
     error_chain::in_full,
     forge::reporter::{Notice, Pauses, Tell},
     queue::{Claimed, EntryId, EntryState, Lane, Retry, control::is_held, reading},
-    records::{Requested, retention},
+    records::{LeftOver, Requested, retention},
 };
 
 const UNREADABLE: &str = "the queue cannot be read";
 
 const UNWORKABLE: &str = "the queue cannot be worked on";
+
+/// How often it is looked whether what a build left has ended.
+const LOOKS_AGAIN: Duration = Duration::from_secs(60);
 
 /// How it is drained.
 #[derive(Debug, Clone, Copy)]
@@ -212,7 +215,7 @@ impl Drain<'_> {
                 None
             }
             Action::EndOrphans => {
-                self.builder.supervisor.end_orphans();
+                self.end_orphans();
                 None
             }
             Action::Sweep => {
@@ -223,6 +226,7 @@ impl Drain<'_> {
                 None
             }
             Action::Idle => {
+                self.meet_what_stands();
                 if !self.is_held() {
                     self.faults.forget_what_is_over(&self.builder.lock);
                 }
@@ -235,6 +239,7 @@ impl Drain<'_> {
                 None
             }
             Action::SendMailAndTell(round) => {
+                self.meet_what_stands();
                 self.postman.pass();
                 let (builder, postman, tell) =
                     (Arc::clone(&self.builder), self.postman.clone(), self.tell.clone());
@@ -257,8 +262,9 @@ impl Drain<'_> {
         let home = &self.builder.home;
         let listing = reading::list(&home.queue()).map_err(Fault::at(UNREADABLE))?;
         let tell = &mut |fault: &Fault| self.faults.tell(fault, &self.builder.lock);
+        left_over::recall(&self.builder);
         let recovered = recovery::recover(&self.builder, &listing, tell)?;
-        self.builder.supervisor.end_orphans();
+        self.end_orphans();
         for id in
             listing.paused.iter().filter(|id| !listing.waiting.contains(id) && !listing.claimed.contains(id))
         {
@@ -272,6 +278,20 @@ impl Drain<'_> {
             return self.list();
         }
         Ok(Event::Listed { listing, held: self.is_held() })
+    }
+
+    fn end_orphans(&self) {
+        self.builder.supervisor.end_orphans();
+        left_over::note_processes(&self.builder);
+    }
+
+    /// What stands though nothing meets it: that it is met no more does not mean that it is over.
+    fn meet_what_stands(&mut self) {
+        let lock = &self.builder.lock;
+        let left = left_over::now(&self.builder);
+        if !left.is_empty() {
+            self.faults.tell_of_left_over(&left.lines(), lock);
+        }
     }
 
     fn list(&self) -> Result<Event, Fault> {
@@ -300,9 +320,12 @@ impl Drain<'_> {
             stage: "a build is put back again and again",
             error: io::Error::other(format!("build-{id}, {} times: {}", retry.count, retry.why)),
         });
+        let pause = retry.map(|retry| retry.pause(now)).unwrap_or_default();
+        // It must not run beside itself.
+        let lives_on = LeftOver::of(&self.builder.home).is_of(id);
         Past {
             is_final: record.is_final(),
-            pause: retry.map(|retry| retry.pause(now)).unwrap_or_default(),
+            pause: if lives_on { pause.max(LOOKS_AGAIN) } else { pause },
             standing,
             is_recorded: false,
             is_suspect: record.running().is_some_and(|running| running.died),
@@ -373,6 +396,7 @@ impl Drain<'_> {
         self.catch_up.end();
         self.after.end();
         self.builder.supervisor.end_orphans();
+        left_over::note_processes(&self.builder);
         let met = self.faults.settle(&self.builder.lock, exit == DrainExit::Drained);
         self.heartbeat.end(self.faults.standing());
         if met && matches!(exit, DrainExit::Drained | DrainExit::Held) { DrainExit::Faulty } else { exit }

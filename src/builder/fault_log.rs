@@ -16,13 +16,20 @@ use std::{
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{fault::Fault, outbox::delivery::Delivery};
+use super::{
+    fault::Fault,
+    mail::{letter::Letter, letters::Letterhead},
+    outbox::delivery::Delivery,
+};
 use crate::{
     durable,
     home::Home,
     queue::DrainLock,
     regular_file::{self, Opened},
 };
+
+/// By this it is recognised the next time.
+const LEFT_OVER: &str = "what builds have left cannot be ended or removed";
 
 /// What one run of `build` meets, and what earlier ones have said.
 #[derive(Debug)]
@@ -58,7 +65,26 @@ impl FaultLog {
 
     /// Says it, unless it has been said within a day.
     pub fn tell(&mut self, fault: &Fault, lock: &DrainLock) {
-        let (key, now) = (fault.key(), Timestamp::now());
+        let (key, text) = (fault.key(), fault.to_string());
+        let said = format!("{text}; what this keeps from being built stays in the queue");
+        let letter = move |head: &Letterhead, key: &str| head.fault(&text, key, SystemTime::now());
+        self.say(&key, &said, letter, lock);
+    }
+
+    /// What builds have left and nobody can end or remove, a line for each.
+    pub fn tell_of_left_over(&mut self, lines: &[String], lock: &DrainLock) {
+        let said = format!("{LEFT_OVER}: {}", lines.join("; "));
+        self.say(LEFT_OVER, &said, |head, _| head.left_over(lines, SystemTime::now()), lock);
+    }
+
+    fn say(
+        &mut self,
+        key: &str,
+        text: &str,
+        letter: impl FnOnce(&Letterhead, &str) -> Letter,
+        lock: &DrainLock,
+    ) {
+        let now = Timestamp::now();
         let is_fresh = |said: &&ReportedFault| {
             said.key == key && now.duration_since(said.said) < SignedDuration::from_hours(24)
         };
@@ -67,14 +93,19 @@ impl FaultLog {
         }
         let before = self.reported_before.iter().find(is_fresh).cloned();
         if before.is_none() {
-            tracing::error!("{fault}; what this keeps from being built stays in the queue");
+            tracing::error!("{text}");
             if !self.logged {
-                eprintln!("build: {fault}");
+                eprintln!("build: {text}");
             }
         }
-        let mailed = before.as_ref().is_some_and(|before| before.mailed) || self.mail(fault);
+        let mailed = before.as_ref().is_some_and(|before| before.mailed)
+            || self.mail(&letter(&self.delivery.letterhead, key));
         self.met.retain(|said| said.key != key);
-        self.met.push(ReportedFault { key, mailed, said: before.map_or(now, |before| before.said) });
+        self.met.push(ReportedFault {
+            key: key.to_string(),
+            mailed,
+            said: before.map_or(now, |before| before.said),
+        });
         self.remember(lock);
     }
 
@@ -146,10 +177,9 @@ impl FaultLog {
         let _ = self.show();
     }
 
-    fn mail(&self, fault: &Fault) -> bool {
-        let letter = self.delivery.letterhead.fault(&fault.to_string(), &fault.key(), SystemTime::now());
+    fn mail(&self, letter: &Letter) -> bool {
         // On a full disk there is no room for it in the outbox, but there may be a mail server.
-        self.delivery.outbox.put(&letter).is_ok() || self.delivery.send_unstored(&letter).is_ok()
+        self.delivery.outbox.put(letter).is_ok() || self.delivery.send_unstored(letter).is_ok()
     }
 }
 

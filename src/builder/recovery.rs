@@ -12,19 +12,19 @@ use rustix::process::Signal;
 
 use super::{
     after, announce,
+    attempt::ATTEMPTS,
     builder::Builder,
     completion::Ended,
     fault::Fault,
-    judgement::ATTEMPTS,
     launcher::launcher::Launcher,
-    machine,
+    left_over, machine,
     mail::letters,
     process::{run::GRACE, supervisor::Supervisor, tree::Tree},
 };
 use crate::{
     directory,
     error_chain::in_full,
-    host,
+    host, proc_table,
     queue::{Cancel, Claimed, EntryId, EntryState, Listing},
     records::{BuildResult, Cause, Record, RunningAttempt, Verdict, excerpt},
 };
@@ -36,25 +36,22 @@ pub fn recover(builder: &Builder, listing: &Listing, tell: &mut dyn FnMut(&Fault
     ids.extend(unclaimed(builder, listing).map_err(Fault::at("the records cannot be read"))?);
     ids.sort_unstable();
     let intended = after::intended(builder).map_err(Fault::at("the outbox cannot be read"))?;
-    let mut trees: Vec<Tree> =
-        ids.iter().chain(&intended).map(|id| Tree::new(&builder.mark(id), None, None)).collect();
+    let tree = |id| Tree::left(&builder.mark(id), script(&builder.record(id)));
+    let mut trees: Vec<Tree> = ids.iter().chain(&intended).map(tree).collect();
     if builder.settings.launcher.is_some() {
         // It takes its job away on SIGTERM; on SIGKILL it cannot.
         ask_to_end(&builder.supervisor, &mut trees);
     }
-    let prefix = format!("{}-", builder.home.tag());
-    let are_gone = builder.supervisor.end_cgroups(&prefix);
-    if !are_gone || !trees.iter_mut().all(|tree| tree.kill(&builder.supervisor)) {
-        let error = io::Error::other("`ps -eo pid,stat,wchan,cmd` shows them");
-        return Err(Fault { stage: "processes of an earlier build do not end on SIGKILL", error });
+    for tree in &mut trees {
+        tree.kill(&builder.supervisor);
     }
+    left_over::note_processes(builder);
     if let Some(launcher) = &builder.settings.launcher {
         cancel(builder, launcher, &ids)
             .map_err(Fault::at("what an earlier build left on the engine cannot be taken away"))?;
     }
-    for error in builder.work_dir()?.sweep(&builder.supervisor) {
-        // Said aloud when its build ended: not again at each start.
-        tracing::debug!("{}", in_full(&error));
+    for (path, error) in builder.work_dir()?.sweep(&builder.supervisor) {
+        left_over::note_workspace(builder, path, &error);
     }
     for id in &ids {
         let Err(error) = recover_one(builder, id) else { continue };
@@ -67,6 +64,13 @@ pub fn recover(builder: &Builder, listing: &Listing, tell: &mut dyn FnMut(&Fault
         }
     }
     Ok(!ids.is_empty())
+}
+
+/// The script that ran when `build` died, if that was in this boot.
+fn script(record: &Record) -> Option<(i32, u64)> {
+    let RunningAttempt { script_pid, script_start, .. } = record.running()?;
+    let (start, boot) = script_start?;
+    (boot == proc_table::boot_id()).then_some((i32::try_from(script_pid?).ok()?, start))
 }
 
 /// SIGTERM, and time to heed it.

@@ -227,8 +227,8 @@ impl Settings {
     }
 
     /// The configured parent of the workspaces, resolved and found safe.
-    pub fn open_work_dir(&self, home: &Home) -> io::Result<WorkDir> {
-        WorkDir::open(&self.work_dir, format!("amp_ci-{}-", home.tag()))
+    pub fn open_work_dir(&self, home_id: &str) -> io::Result<WorkDir> {
+        WorkDir::open(&self.work_dir, format!("amp_ci-{home_id}-"))
     }
 
     pub fn letterhead(&self, home: &Home) -> Letterhead {

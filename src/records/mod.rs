@@ -5,6 +5,7 @@
 pub mod drain_state;
 pub mod excerpt;
 pub mod history;
+pub mod left_over;
 pub mod outcome;
 pub mod record;
 pub mod requested;
@@ -12,6 +13,7 @@ pub mod retention;
 
 pub use drain_state::DrainState;
 pub use history::History;
+pub use left_over::{LeftOver, LeftProcess};
 pub use outcome::{Cause, Outcome, Rc, Verdict};
 pub use record::{BuildResult, Record, RunningAttempt};
 pub use requested::Requested;

@@ -46,6 +46,9 @@ pub struct RunningAttempt {
     pub pid: u32,
     /// The process of the script, as soon as there is one.
     pub script_pid: Option<u32>,
+    /// When it was started, in ticks since boot, and which boot that was: so it is not taken for another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub script_start: Option<(u64, String)>,
     /// Since when.
     #[serde(serialize_with = "to_milliseconds")]
     pub started: Timestamp,
@@ -237,7 +240,9 @@ impl Record {
     /// No try runs any more, but those that were made still count. Did `build` die while the last one ran?
     pub fn set_waiting(&self, died: bool) -> io::Result<()> {
         match self.running() {
-            Some(running) => self.set_running(&RunningAttempt { script_pid: None, died, ..running }),
+            Some(running) => {
+                self.set_running(&RunningAttempt { script_pid: None, script_start: None, died, ..running })
+            }
             None => Ok(()),
         }
     }

@@ -90,6 +90,8 @@ fn drain_queue(home: Home, settings: Settings, pace: Pace, debug: bool) -> anyho
     let Some(lock) = DrainLock::lock(&home.queue()).context("the queue cannot be used")? else {
         return Ok(0);
     };
+    // Where it cannot be written down, it is as it would be.
+    let _ = home.keep_tag();
     let server = MailServer::new(&settings.mail, &settings.mail_from, Limits::default());
     let (outbox, letterhead) = (Outbox::new(home.outbox()), settings.letterhead(&home));
     let delivery = Delivery { outbox: outbox.clone(), server, letterhead: letterhead.clone() };
@@ -170,7 +172,7 @@ fn watch_signals(tell: mpsc::Sender<Event>, builder: Arc<Builder>) -> io::Result
 /// Not if a build has sent it: that is its own trouble, and not the others' loss. `said` is of whom it was said last.
 fn is_meant(origin: &Origin, builder: &Builder, said: &mut Option<Sender>) -> bool {
     let Some(process) = origin.process else { return true };
-    let sender = sender::look(process.pid, &builder.home.tag());
+    let sender = sender::look(process.pid, &builder.tag);
     let (pid, signal) = (process.pid, origin.signal);
     match &sender {
         Sender::Other => return true,

@@ -198,6 +198,21 @@ impl Letterhead {
         self.draft(format!("trouble-{}", EntryId::at(date)), subject, text, date).seal()
     }
 
+    /// What builds have left and nobody can end or remove, a line for each.
+    pub fn left_over(&self, lines: &[String], date: SystemTime) -> Letter {
+        let subject = format!("AMP CI on {}: what builds have left cannot be ended or removed", self.host);
+        let listed: Vec<String> = lines.iter().map(|line| format!("* {}", printable(line))).collect();
+        let text = format!(
+            "Builds of amp_ci in {} on {} have left what this account can neither end nor remove:\n\n{}\n\n\
+             All other builds go on. queue/left-over.json has the list; `build check` shows what is left of it. As long as \
+             anything is, this is said again each day.\n",
+            self.home.display(),
+            self.host,
+            listed.join("\n"),
+        );
+        self.draft(format!("trouble-{}", EntryId::at(date)), subject, text, date).seal()
+    }
+
     /// A letter that nobody will take; quotes it.
     pub fn undeliverable(&self, stem: &str, to: &str, message: &[u8], why: &str, date: SystemTime) -> Letter {
         let quoted = String::from_utf8_lossy(message).replace("\r\n", "\n").replace('\n', "\n> ");
@@ -271,10 +286,11 @@ impl Letterhead {
 
 /// In the original's words.
 fn build_failed(request: &BuildRequest, result: &BuildResult, output: &str) -> String {
-    let came_out = match (result.rc, result.reason.as_deref()) {
-        (Some(rc), Some(reason)) => format!("was {reason}, returned an rc of {rc}"),
-        (Some(rc), None) => format!("returned an rc of {rc}"),
-        (None, reason) => format!("could not be run ({})", reason.unwrap_or("no reason on record")),
+    let reason = result.reason.as_deref().unwrap_or("no reason on record");
+    let came_out = match (result.outcome, result.rc) {
+        (Outcome::TimedOut, Some(rc)) => format!("was {reason}, returned an rc of {rc}"),
+        (_, Some(rc)) => format!("returned an rc of {rc}"),
+        (_, None) => format!("could not be run ({reason})"),
     };
     let newline = if output.is_empty() || output.ends_with('\n') { "" } else { "\n" };
     format!(

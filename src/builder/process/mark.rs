@@ -11,6 +11,8 @@ pub struct Marked {
     pub process: Process,
     /// Every variable [`MARK`] of the environment that it was started with.
     pub marks: Vec<Vec<u8>>,
+    /// It may carry some that we may not see: another account's.
+    pub hides: bool,
 }
 
 /// Every process that is not dead.
@@ -18,6 +20,10 @@ pub fn processes() -> Vec<Marked> {
     let is_mark = |variable: &Vec<u8>| {
         variable.strip_prefix(MARK.as_bytes()).is_some_and(|rest| rest.starts_with(b"="))
     };
-    let marks = |pid| proc_table::environment(pid).into_iter().filter(is_mark).collect();
-    proc_table::processes().into_iter().map(|process| Marked { process, marks: marks(process.pid) }).collect()
+    let look = |process: Process| {
+        let variables = proc_table::environment(process.pid);
+        let hides = variables.is_empty() && proc_table::hides(process.pid);
+        Marked { process, marks: variables.into_iter().filter(is_mark).collect(), hides }
+    };
+    proc_table::processes().into_iter().map(look).collect()
 }

@@ -4,10 +4,7 @@ use std::{
     cell::Cell,
     ffi::OsString,
     io,
-    os::{
-        fd::{AsFd, OwnedFd},
-        unix::process::ExitStatusExt,
-    },
+    os::fd::{AsFd, OwnedFd},
     path::Path,
     process::{Child, ExitStatus, Stdio},
     thread,
@@ -21,8 +18,8 @@ use rustix::{
     process::{Pid, PidfdFlags, Signal, kill_process, kill_process_group, pidfd_open},
 };
 
-use super::{bell::Bell, cgroup::Cgroup, environment, mark::MARK, supervisor::Supervisor, tree::Tree};
-use crate::{detached, error_chain::at};
+use super::{bell::Bell, environment, mark::MARK, supervisor::Supervisor, tree::Tree};
+use crate::{detached, error_chain::at, proc_table};
 
 /// Takes output as it comes.
 pub type Keep<'a> = dyn FnMut(Stream, &[u8]) -> io::Result<()> + 'a;
@@ -71,8 +68,6 @@ pub struct Running<'a> {
 pub enum ProcessEnd {
     /// By itself.
     Exited(ExitStatus),
-    /// By the kernel, because memory had run out.
-    OutOfMemory(ExitStatus),
     /// By us, when its time was up.
     TimedOut(ExitStatus),
     /// By us, because we were told to stop.
@@ -92,13 +87,10 @@ pub fn start<'a>(supervisor: &'a Supervisor, spec: &ProcessSpec) -> io::Result<R
     } else {
         to_output.try_clone()?
     };
-    let cgroup = supervisor.cgroup(spec.mark);
-    let enter = cgroup.iter().flat_map(Cgroup::enter);
-    let mut words = enter.chain(spec.words.iter().cloned());
-    let name = words.next().expect("a program has a name");
-    let mut command = detached::command(&name);
+    let (name, arguments) = spec.words.split_first().expect("a program has a name");
+    let mut command = detached::command(name);
     command
-        .args(words)
+        .args(arguments)
         .current_dir(spec.dir)
         .env_clear()
         .envs(environment::inherited())
@@ -115,8 +107,8 @@ pub fn start<'a>(supervisor: &'a Supervisor, spec: &ProcessSpec) -> io::Result<R
     drop(command);
     let pid = child.id().cast_signed();
     let ended = pipes[0].1.try_clone()?;
-    let mut running =
-        Running { supervisor, child, ended, pipes, tree: Tree::new(spec.mark, Some(pid), cgroup) };
+    let tree = Tree::new(spec.mark, proc_table::start(pid).map(|start| (pid, start)));
+    let mut running = Running { supervisor, child, ended, pipes, tree };
     let watched = Pid::from_raw(pid).ok_or(Errno::SRCH);
     match watched.and_then(|pid| pidfd_open(pid, PidfdFlags::empty())) {
         Ok(ended) => running.ended = ended,
@@ -145,6 +137,11 @@ impl Running<'_> {
         self.child.id()
     }
 
+    /// When it was started, in ticks since boot.
+    pub fn start(&self) -> Option<u64> {
+        self.tree.start()
+    }
+
     /// Follows the script to its end: its output goes to `keep` as it comes, and when it is over nothing of
     /// it is left. The deadline may become known while it runs, and `cancel` ring. An error is ours (the output cannot be kept);
     /// the script has been ended then.
@@ -160,12 +157,8 @@ impl Running<'_> {
         let rest = self.copy(keep);
         let ended = followed?;
         rest?;
-        let (status, ran_out_of_memory) = status?;
+        let status = status?;
         Ok(match ended {
-            // One that outlives the end of a part of it, has its own verdict.
-            StopReason::Itself if ran_out_of_memory && status.signal() == Some(Signal::KILL.as_raw()) => {
-                ProcessEnd::OutOfMemory(status)
-            }
             StopReason::Itself => ProcessEnd::Exited(status),
             StopReason::Deadline => ProcessEnd::TimedOut(status),
             StopReason::Told => ProcessEnd::Stopped,
@@ -266,8 +259,8 @@ impl Running<'_> {
         Ok(())
     }
 
-    /// Ends what is left of the build, at once, and takes the script's status, and whether memory ran out.
-    fn end_all(&mut self) -> io::Result<(ExitStatus, bool)> {
+    /// Ends what is left of the build, at once, and takes the script's status.
+    fn end_all(&mut self) -> io::Result<ExitStatus> {
         let supervisor = self.supervisor;
         // While its leader is not waited for, the group's number cannot be anybody else's.
         if let Some(group) = Pid::from_raw(self.child.id().cast_signed())
@@ -278,13 +271,12 @@ impl Running<'_> {
         }
         let status = self.child.wait();
         supervisor.forget(&self.child);
-        let ran_out_of_memory = self.tree.ran_out_of_memory();
-        if !self.tree.end(supervisor) {
-            tracing::error!(
-                "processes of a build do not end on SIGKILL; `ps -eo pid,stat,wchan,cmd` shows them"
-            );
+        // Whoever lost its parent has become our child. No such child: nothing to walk.
+        if !supervisor.orphans().is_empty() {
+            self.tree.kill(supervisor);
+            supervisor.note_refusing(self.tree.mark(), self.tree.start().unwrap_or_default());
         }
-        Ok((status?, ran_out_of_memory))
+        status
     }
 }
 

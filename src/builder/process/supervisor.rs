@@ -2,8 +2,8 @@
 //! and the word to end.
 
 use std::{
-    collections::HashSet,
-    io,
+    collections::{HashMap, HashSet},
+    io, mem,
     process::{Child, Command, ExitStatus},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -13,17 +13,22 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process, set_child_subreaper};
+use rustix::{
+    io::Errno,
+    process::{Pid, Signal, WaitOptions, getpid, kill_process, set_child_subreaper, test_kill_process},
+};
 
 use super::{
     bell::Bell,
-    cgroup::{Cgroup, Hierarchy},
     mark::{self, Marked},
 };
-use crate::proc_table;
+use crate::proc_table::{self, Process};
 
 /// How long processes that were sent SIGKILL may take to be gone.
 const LAST_BREATH: Duration = Duration::from_secs(30);
+
+/// How long those that we may not signal may take: they end by themselves, soon or not at all.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Who starts processes, knows which of our children they are, and tells them to end.
 #[derive(Debug)]
@@ -32,7 +37,25 @@ pub struct Supervisor {
     doubted: AtomicBool,
     known: Mutex<HashSet<i32>>,
     table: Mutex<Table>,
-    cgroups: Option<Hierarchy>,
+    /// What would not end: nobody waits for it again. By number and start.
+    given_up: Mutex<HashMap<i32, u64>>,
+    left: Mutex<Vec<Left>>,
+}
+
+/// A process that would not end.
+#[derive(Debug)]
+pub struct Left {
+    /// The mark of the build that it is of, or may be.
+    pub mark: Option<String>,
+    pub process: Process,
+}
+
+/// What is being ended, as it was met.
+#[derive(Debug, Default)]
+pub struct Met {
+    pub alive: usize,
+    /// Those of them that we may not signal.
+    pub refusing: usize,
 }
 
 /// The process table as it was read at some moment.
@@ -51,7 +74,8 @@ impl Supervisor {
             doubted: AtomicBool::new(false),
             known: Mutex::default(),
             table: Mutex::default(),
-            cgroups: Hierarchy::delegated(),
+            given_up: Mutex::default(),
+            left: Mutex::default(),
         })
     }
 
@@ -100,7 +124,7 @@ impl Supervisor {
         self.known().remove(&child.id().cast_signed());
     }
 
-    /// The children that were left to us. The dead among them are reaped on the way.
+    /// The children that were left to us, but for those that were given up. The dead among them are reaped on the way.
     pub fn orphans(&self) -> Vec<i32> {
         let known = self.known();
         loop {
@@ -108,40 +132,67 @@ impl Supervisor {
                 children_now().into_iter().filter(|pid| !known.contains(pid)).partition(|pid| reap(*pid));
             // Children of the dead have become ours, maybe after we looked.
             if dead.is_empty() {
-                return alive;
+                return alive.into_iter().filter(|pid| !self.has_given_up(*pid)).collect();
             }
         }
     }
 
     /// Ends whatever was left to us. Only for when no build runs: it cannot tell whose it is.
-    pub fn end_orphans(&self) -> bool {
-        until_gone(|| {
-            let orphans = self.orphans();
-            if orphans.is_empty() {
-                return true;
-            }
+    pub fn end_orphans(&self) {
+        let are_gone = until_gone(|| {
+            let mut met = Met::default();
             // At once, and not by way of the process table: one that forks and goes faster than that can be read
             // is met only so. Their children are left to us next.
-            for pid in orphans {
-                signal(pid, Signal::KILL);
+            for pid in self.orphans() {
+                met.alive += 1;
+                met.refusing += usize::from(!signal(pid, Signal::KILL));
             }
-            false
-        })
+            met
+        });
+        if !are_gone {
+            self.give_up(None, self.orphans().into_iter().filter_map(proc_table::process));
+        }
     }
 
-    /// A cgroup for the processes with this mark, where we can have one.
-    pub fn cgroup(&self, mark: &str) -> Option<Cgroup> {
-        self.cgroups.as_ref()?.group(mark)
+    /// They do not end: nobody waits for them again.
+    pub fn give_up(&self, mark: Option<&str>, processes: impl IntoIterator<Item = Process>) {
+        for process in processes {
+            self.ignore(process.pid, process.start);
+            self.note_left(mark, process);
+        }
     }
 
-    /// Ends and removes the cgroups of all marks that begin so. Only for when no build runs.
-    pub fn end_cgroups(&self, prefix: &str) -> bool {
-        let left = self.cgroups.as_ref().map(|cgroups| cgroups.groups(prefix)).unwrap_or_default();
-        left.iter().for_each(Cgroup::kill);
-        until_gone(|| {
-            self.orphans();
-            left.iter().all(Cgroup::remove)
-        })
+    /// This one was given up before.
+    pub fn ignore(&self, pid: i32, start: u64) {
+        self.given_up.lock().unwrap_or_else(PoisonError::into_inner).insert(pid, start);
+    }
+
+    /// Those left to us since `start` that we may not signal: of which build they are, nothing tells any more, so they may
+    /// be of this one.
+    pub fn note_refusing(&self, mark: &str, start: u64) {
+        let may_not_signal =
+            |pid: &i32| Pid::from_raw(*pid).is_some_and(|pid| test_kill_process(pid) == Err(Errno::PERM));
+        let refusing = self.orphans().into_iter().filter(may_not_signal).filter_map(proc_table::process);
+        for process in refusing.filter(|process| process.start >= start) {
+            self.note_left(Some(mark), process);
+        }
+    }
+
+    fn note_left(&self, mark: Option<&str>, process: Process) {
+        let mark = mark.map(str::to_string);
+        self.left.lock().unwrap_or_else(PoisonError::into_inner).push(Left { mark, process });
+    }
+
+    /// What has been noted since this was asked last.
+    pub fn take_left(&self) -> Vec<Left> {
+        mem::take(&mut *self.left.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub fn has_given_up(&self, pid: i32) -> bool {
+        let given_up = self.given_up.lock().unwrap_or_else(PoisonError::into_inner);
+        given_up
+            .get(&pid)
+            .is_some_and(|start| proc_table::process(pid).is_some_and(|process| process.start == *start))
     }
 
     fn known(&self) -> MutexGuard<'_, HashSet<i32>> {
@@ -160,24 +211,26 @@ impl Supervisor {
     }
 }
 
-/// Asks until it is so, or 30 seconds have passed.
-pub fn until_gone(mut gone: impl FnMut() -> bool) -> bool {
-    let deadline = Instant::now() + LAST_BREATH;
+/// Ends them until none is left; false if some will not go.
+pub fn until_gone(mut end: impl FnMut() -> Met) -> bool {
+    let begun = Instant::now();
     let mut pause = Duration::from_micros(200);
-    while !gone() {
-        if Instant::now() > deadline {
+    loop {
+        let Met { alive, refusing } = end();
+        if alive == 0 {
+            return true;
+        }
+        if begun.elapsed() > if refusing == alive { PATIENCE } else { LAST_BREATH } {
             return false;
         }
         thread::sleep(pause);
         pause = (pause * 2).min(Duration::from_millis(50));
     }
-    true
 }
 
-pub fn signal(pid: i32, what: Signal) {
-    if let Some(pid) = Pid::from_raw(pid) {
-        let _ = kill_process(pid, what);
-    }
+/// False if it is not ours to signal.
+pub fn signal(pid: i32, what: Signal) -> bool {
+    Pid::from_raw(pid).is_none_or(|pid| kill_process(pid, what) != Err(Errno::PERM))
 }
 
 /// Takes the status of a child that is dead; false if it is not.

@@ -1,19 +1,22 @@
 //! The processes of a build, wherever they went, and their end.
 //!
-//! A process is a build's if it is in the build's cgroup, where it has one, if its environment carries the build's mark,
-//! if it descends from the build's bash or from such a process, or if it was seen to before. `build` is a child subreaper,
-//! so whatever loses its parent becomes its child: when `build` has no children but the scripts it started, nothing is left.
+//! A process is a build's if its environment carries the build's mark, if it descends from the build's bash
+//! or from a marked process, or if it was seen to before. `build` is a child subreaper, so whatever loses its
+//! parent becomes its child: when `build` has no children but the scripts it started, nothing is left. Of another account's
+//! processes (sudo, a setuid program) the mark cannot be read: after a death of `build` the script's process group tells.
 
 use std::collections::{HashMap, HashSet};
 
-use rustix::process::{Pid, Signal, getpid, kill_process_group};
+use rustix::{
+    io::Errno,
+    process::{Pid, Signal, getpid, kill_process_group, test_kill_process},
+};
 
 use super::{
-    cgroup::Cgroup,
     mark::{MARK, Marked},
-    supervisor::{Supervisor, signal, until_gone},
+    supervisor::{Met, Supervisor, signal, until_gone},
 };
-use crate::proc_table::{self, Process};
+use crate::proc_table::Process;
 
 /// So often new processes are looked for before those that are known are ended.
 const LOOKS: usize = 20;
@@ -21,22 +24,39 @@ const LOOKS: usize = 20;
 /// The processes of one build.
 #[derive(Debug)]
 pub struct Tree {
-    mark: Vec<u8>,
+    mark: String,
+    /// The variable that its processes carry.
+    variable: Vec<u8>,
+    /// Its script: number and start, in this boot.
+    script: Option<(i32, u64)>,
     /// Roots and members seen before: process number and start time, which together are never reused.
     seen: HashMap<i32, u64>,
-    cgroup: Option<Cgroup>,
 }
 
 impl Tree {
-    /// The processes with this mark, those in the cgroup, and `root` (not yet waited for) with its descendants.
-    pub fn new(mark: &str, root: Option<i32>, cgroup: Option<Cgroup>) -> Self {
-        let seen = root.and_then(|root| Some((root, proc_table::process(root)?.start))).into_iter().collect();
-        Self { mark: format!("{MARK}={mark}").into_bytes(), seen, cgroup }
+    /// The processes with this mark, and its script, by number and start, with its descendants.
+    pub fn new(mark: &str, script: Option<(i32, u64)>) -> Self {
+        let variable = format!("{MARK}={mark}").into_bytes();
+        Self { mark: mark.to_string(), variable, script, seen: script.into_iter().collect() }
     }
 
-    /// Sends a signal to all that are alive; says whether there are any.
-    pub fn signal(&mut self, supervisor: &Supervisor, what: Signal) -> bool {
-        let members = self.members(&supervisor.processes());
+    /// What a dead `build` left. By its number and start alone its script is not ended: the record may be a copy.
+    pub fn left(mark: &str, script: Option<(i32, u64)>) -> Self {
+        Self { seen: HashMap::new(), ..Self::new(mark, script) }
+    }
+
+    pub fn mark(&self) -> &str {
+        &self.mark
+    }
+
+    /// When the script was started, in ticks since boot.
+    pub fn start(&self) -> Option<u64> {
+        self.script.map(|(_, start)| start)
+    }
+
+    /// Sends a signal to all that are alive; says how many there are.
+    pub fn signal(&mut self, supervisor: &Supervisor, what: Signal) -> Met {
+        let members = self.members(supervisor);
         let pids: HashSet<i32> = members.iter().map(|process| process.pid).collect();
         // Whole groups first: the kernel signals a group in one step, which a forking process cannot outrun.
         let groups: HashSet<i32> =
@@ -44,65 +64,67 @@ impl Tree {
         for group in groups.iter().filter_map(|group| Pid::from_raw(*group)) {
             let _ = kill_process_group(group, what);
         }
-        for process in &members {
-            if !groups.contains(&process.group) {
-                signal(process.pid, what);
-            }
+        let mut met = Met { alive: members.len(), refusing: 0 };
+        for Process { pid, group, .. } in members {
+            let heeds = if groups.contains(&group) { may_signal(pid) } else { signal(pid, what) };
+            met.refusing += usize::from(!heeds);
         }
-        !members.is_empty()
+        met
     }
 
     /// Is anything alive?
     pub fn is_alive(&mut self, supervisor: &Supervisor) -> bool {
-        !self.members(&supervisor.processes()).is_empty()
+        !self.members(supervisor).is_empty()
     }
 
-    /// Has the kernel killed any of it because memory had run out? Only a cgroup can tell.
-    pub fn ran_out_of_memory(&self) -> bool {
-        self.cgroup.as_ref().is_some_and(Cgroup::ran_out_of_memory)
-    }
-
-    /// When the root has been waited for: SIGKILL until nothing is left, nor its cgroup; false if something will not go.
-    pub fn end(&mut self, supervisor: &Supervisor) -> bool {
-        // All that stayed where it was put goes in one step, whatever it did to hide.
-        if let Some(cgroup) = &self.cgroup {
-            cgroup.kill();
-        }
-        // Whoever lost its parent has become our child. No such child: nothing to walk.
-        let is_over = supervisor.orphans().is_empty() || self.kill(supervisor);
-        is_over && self.cgroup.take().is_none_or(|cgroup| until_gone(|| cgroup.remove()))
-    }
-
-    /// SIGKILL until nothing is left; false if something will not go.
-    pub fn kill(&mut self, supervisor: &Supervisor) -> bool {
+    /// SIGKILL until nothing is left. What will not go is given up.
+    pub fn kill(&mut self, supervisor: &Supervisor) {
         // Stopped first: who cannot fork cannot slip away between two looks, nor lose the parent that it is known by.
         for _ in 0..LOOKS {
             let seen = self.seen.len();
-            if !self.signal(supervisor, Signal::STOP) || self.seen.len() == seen {
+            if self.signal(supervisor, Signal::STOP).alive == 0 || self.seen.len() == seen {
                 break;
             }
         }
-        until_gone(|| {
+        let are_gone = until_gone(|| {
             supervisor.orphans();
-            !self.signal(supervisor, Signal::KILL)
-        })
+            self.signal(supervisor, Signal::KILL)
+        });
+        if !are_gone {
+            let members = self.members(supervisor);
+            supervisor.give_up(Some(&self.mark), members);
+        }
     }
 
-    /// All that belong to the build and are not dead.
-    fn members(&mut self, processes: &[Marked]) -> Vec<Process> {
+    /// All that belong to the build, are not dead, and have not been given up.
+    fn members(&mut self, supervisor: &Supervisor) -> Vec<Process> {
+        let processes = &*supervisor.processes();
         let own = getpid().as_raw_nonzero().get();
-        let inside = self.cgroup.as_ref().map(Cgroup::processes).unwrap_or_default();
-        let is_root = |Marked { process, marks }: &&Marked| {
+        let group = self.script.map(|(script, _)| script).filter(|_| self.group_is_its_own(processes));
+        let is_root = |Marked { process, marks, hides }: &&Marked| {
             process.pid != own
-                && (inside.contains(&process.pid)
-                    || self.seen.get(&process.pid) == Some(&process.start)
-                    || marks.contains(&self.mark))
+                && (self.seen.get(&process.pid) == Some(&process.start)
+                    || marks.contains(&self.variable)
+                    || *hides && Some(process.group) == group && !may_signal(process.pid))
         };
         let roots = processes.iter().filter(is_root).map(|marked| marked.process).collect();
-        let members = with_descendants(roots, processes);
+        let mut members = with_descendants(roots, processes);
         self.seen.extend(members.iter().map(|process| (process.pid, process.start)));
+        members.retain(|process| !supervisor.has_given_up(process.pid));
         members
     }
+
+    /// A group keeps its number for itself as long as it has members. Is the script's still the script's?
+    fn group_is_its_own(&self, processes: &[Marked]) -> bool {
+        let leader = |(pid, start): (i32, u64)| {
+            processes.iter().all(|Marked { process, .. }| process.pid != pid || process.start == start)
+        };
+        self.script.is_some_and(leader)
+    }
+}
+
+fn may_signal(pid: i32) -> bool {
+    Pid::from_raw(pid).is_none_or(|pid| test_kill_process(pid) != Err(Errno::PERM))
 }
 
 /// `roots` and all their descendants.

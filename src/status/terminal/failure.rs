@@ -5,7 +5,7 @@ use std::{
     io::{self, ErrorKind},
 };
 
-use crate::{error_chain::in_full, own_name::own_name, status::select::NoBuild};
+use crate::status::select::NoBuild;
 
 /// Why a verb ends early.
 #[derive(Debug, thiserror::Error)]
@@ -24,13 +24,13 @@ impl Failure {
             Self::Io(error) if error.kind() == ErrorKind::BrokenPipe => 0,
             Self::NoBuild(error) => {
                 match error.source() {
-                    Some(source) => eprintln!("{}: {error}: {source}", own_name()),
-                    None => eprintln!("{}: {error}", own_name()),
+                    Some(source) => eprintln!("build: {error}: {source}"),
+                    None => eprintln!("build: {error}"),
                 }
                 error.exit_code()
             }
             Self::Io(error) => {
-                eprintln!("{}: {}", own_name(), in_full(&error));
+                eprintln!("build: {}", crate::error_chain::in_full(&error));
                 5
             }
         }

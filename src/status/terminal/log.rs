@@ -15,7 +15,6 @@ use super::{
 };
 use crate::{
     home::Home,
-    own_name::own_name,
     queue::EntryId,
     status::{
         output::{Followed, Follower, Output},
@@ -50,7 +49,7 @@ pub fn run(home: &Home, arguments: &LogArguments) -> Result<u8, Failure> {
             Err(state) => return Ok(wait::exit_code(&id, &state)),
         },
         None => {
-            eprintln!("{}: {id} has no output", own_name());
+            eprintln!("build: {id} has no output");
             return Ok(0);
         }
     };
@@ -126,7 +125,7 @@ impl Shown {
 
     fn say(&mut self, what: &str) -> io::Result<()> {
         self.stdout.flush()?;
-        eprintln!("{}: {what}", own_name());
+        eprintln!("build: {what}");
         Ok(())
     }
 }

@@ -8,7 +8,6 @@ use jiff::{Timestamp, tz::TimeZone};
 use super::table::{self, Cell};
 use crate::{
     home::Home,
-    own_name::own_name,
     queue::EntryId,
     records::Outcome,
     status::{
@@ -80,12 +79,7 @@ fn headline(out: &mut Vec<u8>, document: &Document) -> io::Result<()> {
             writeln!(out, "{well} · {}{free}", drain(&document.drain, document.now))?;
         }
         Some((worst, others)) => {
-            writeln!(
-                out,
-                "{RED}✗ CI is not well{RED:#}: {}; see `{} check`",
-                printable(&worst.text),
-                own_name()
-            )?;
+            writeln!(out, "{RED}✗ CI is not well{RED:#}: {}; see `build check`", printable(&worst.text))?;
             for problem in others {
                 writeln!(out, "  also: {}", printable(&problem.text))?;
             }

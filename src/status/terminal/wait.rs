@@ -7,7 +7,6 @@ use clap::Args;
 use super::failure::Failure;
 use crate::{
     home::Home,
-    own_name::own_name,
     queue::EntryId,
     records::{BuildResult, Outcome, RunningAttempt},
     status::{
@@ -61,11 +60,11 @@ pub fn exit_code(id: &EntryId, state: &State) -> u8 {
     match state {
         State::Over(outcome) => of_outcome(*outcome),
         State::Bad => {
-            eprintln!("{}: {id} cannot be built: queue/bad/build-{id}.why says why", own_name());
+            eprintln!("build: {id} cannot be built: queue/bad/build-{id}.why says why");
             5
         }
         State::Unknown(why) => {
-            eprintln!("{}: {id}: {why}", own_name());
+            eprintln!("build: {id}: {why}");
             5
         }
         State::Unfinished => 0,

@@ -2,7 +2,6 @@
 
 mod after;
 mod cancel;
-mod cgroup;
 mod check;
 mod chunks;
 mod containment;
@@ -11,8 +10,10 @@ mod distribute;
 mod git_password;
 mod heartbeat;
 mod home;
+mod home_id;
 mod isolation;
 mod launcher;
+mod left_over;
 mod log;
 mod mail;
 mod mask;

@@ -169,7 +169,7 @@ fn what_is_mounted_in_a_workspace_is_not_emptied() {
     ci.push(&Push::to("r", "main"));
     // In a name space of its own, so that nothing stays mounted.
     let build = ci.command("unshare").args(["--mount", env!("CARGO_BIN_EXE_amp_build")]).status().unwrap();
-    assert_eq!(build.code(), Some(0));
+    assert_eq!(build.code(), Some(1), "it is told of");
     assert_eq!(ci.record().outcome(), "succeeded", "{}", ci.record().output());
     outside.assert_untouched();
     assert!(ci.log().contains(" stays: something is mounted in it"), "{}", ci.log());

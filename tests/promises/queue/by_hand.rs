@@ -165,7 +165,7 @@ fn foreign_files_are_left_alone() {
     ci.build(2);
     let after: Vec<String> =
         names(&ci.path("queue")).into_iter().filter(|name| !before.contains(name)).collect();
-    assert_eq!(after, [".drain", "drain.json"]);
+    assert_eq!(after, [".drain", ".id", "drain.json"]);
     assert!(before.iter().all(|name| ci.path("queue").join(name).symlink_metadata().is_ok()));
     assert!(ci.records().is_empty() && ci.letters().is_empty(), "{}", ci.log());
 }
@@ -180,7 +180,7 @@ fn only_old_temporary_files_of_dead_writers_are_removed() {
         }
     }
     ci.build(1);
-    assert_eq!(names(&ci.path("queue")), [".drain", ".mine", ".new-young", "drain.json"]);
+    assert_eq!(names(&ci.path("queue")), [".drain", ".id", ".mine", ".new-young", "drain.json"]);
 }
 
 #[test]

@@ -12,7 +12,7 @@ use crate::{
 };
 
 pub fn look(findings: &mut Findings, home: &Home, settings: &Settings) {
-    match settings.open_work_dir(home) {
+    match settings.open_work_dir(&home.tag()) {
         Err(error) => findings.wrong(&format!("{}; AMP_CI_WORK_DIR names another", in_full(&error))),
         Ok(work_dir) if tempfile::tempdir_in(work_dir.path()).is_err() => {
             findings.wrong(&format!(

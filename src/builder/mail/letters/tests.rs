@@ -142,6 +142,12 @@ fn the_operator_hears_of_a_fault_of_the_machine() {
 }
 
 #[test]
+fn the_operator_hears_of_what_builds_have_left() {
+    let lines = ["process 7 of 1.5 does not end\non SIGKILL", "/w/amp_ci-x is left"].map(str::to_string);
+    is(&head().left_over(&lines, date()), "trouble-1795346045.000000000", include_str!("left_over.eml"));
+}
+
+#[test]
 fn the_operator_hears_of_a_letter_that_nobody_takes() {
     let message = b"To: gone@lab.example\r\nSubject: x\r\n\r\ntext\r\n";
     let letter = head().undeliverable("7.1", "gone@lab.example", message, "550 no such user", date());
