@@ -36,7 +36,7 @@ use crate::{
     durable,
     error_chain::in_full,
     forge::reporter::{Notice, Pauses, Tell},
-    queue::{Claimed, EntryId, EntryState, Lane, Retry, control::is_held, reading},
+    queue::{Claimed, EntryId, EntryState, Lane, Listing, Retry, control::is_held, reading},
     records::{LeftOver, Requested, retention},
 };
 
@@ -288,6 +288,12 @@ impl Drain<'_> {
     /// What stands though nothing meets it: that it is met no more does not mean that it is over.
     fn meet_what_stands(&mut self) {
         let lock = &self.builder.lock;
+        let Listing { waiting, paused, .. } = reading::list(&self.builder.home.queue()).unwrap_or_default();
+        let paused = paused.iter().filter(|id| waiting.binary_search(id).is_ok());
+        let standing: Vec<Fault> = paused.filter_map(|id| self.past(id).standing).collect();
+        for fault in standing {
+            self.faults.tell(&fault, lock);
+        }
         let left = left_over::now(&self.builder);
         if !left.is_empty() {
             self.faults.tell_of_left_over(&left.lines(), lock);

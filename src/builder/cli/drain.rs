@@ -1,7 +1,7 @@
 //! No verb: one pass over the queue.
 
 use std::{
-    io::{self, IsTerminal},
+    io::{self, IsTerminal, Write},
     sync::{
         Arc,
         mpsc::{self, channel},
@@ -41,7 +41,9 @@ use crate::{
     durable,
     home::Home,
     host,
-    queue::DrainLock,
+    queue::{DrainLock, control},
+    records::{DrainState, drain_state},
+    regular_file,
     text::printable,
 };
 
@@ -88,6 +90,7 @@ fn drain_queue(home: Home, settings: Settings, pace: Pace, debug: bool) -> anyho
     signal_hook::flag::register(SIGXFSZ, Arc::default())?;
     refuse_beside_the_original(&home.queue())?;
     let Some(lock) = DrainLock::lock(&home.queue()).context("the queue cannot be used")? else {
+        say_to_person(|| another_is_at_work(&home));
         return Ok(0);
     };
     // Where it cannot be written down, it is as it would be.
@@ -112,8 +115,15 @@ fn drain_queue(home: Home, settings: Settings, pace: Pace, debug: bool) -> anyho
     let begun = watch_signals(tell.clone(), Arc::clone(&builder))
         .and_then(|()| drain::run(&builder, &mut faults, delivery.clone(), pace, (tell, told)));
     match begun {
-        Ok(DrainExit::Drained | DrainExit::Held) => Ok(0),
-        Ok(DrainExit::Faulty) => Ok(1),
+        Ok(DrainExit::Drained) => Ok(0),
+        Ok(DrainExit::Held) => {
+            say_to_person(|| held(&builder.home));
+            Ok(0)
+        }
+        Ok(DrainExit::Faulty) => {
+            say_to_person(|| faults.standing().join("; "));
+            Ok(1)
+        }
         Ok(DrainExit::Signalled(signal)) => Ok(u8::try_from(128 + signal)?),
         Err(error) => {
             faults.tell(&Fault { stage: "build cannot start", error }, &builder.lock);
@@ -121,6 +131,27 @@ fn drain_queue(home: Home, settings: Settings, pace: Pace, debug: bool) -> anyho
             Ok(1)
         }
     }
+}
+
+/// Why nothing happens, to who sits there and waits for it; cron would mail it each minute.
+fn say_to_person(line: impl FnOnce() -> String) {
+    if io::stdout().is_terminal() {
+        let _ = writeln!(io::stdout(), "build: {}", line());
+    }
+}
+
+fn another_is_at_work(home: &Home) -> String {
+    let drain =
+        regular_file::read(&home.queue().join(drain_state::FILE_NAME)).ok().flatten().unwrap_or_default();
+    let pid = serde_json::from_slice::<DrainState>(&drain).ok().and_then(|drain| drain.pid);
+    let which = pid.map_or_else(String::new, |pid| format!(" (process {pid})"));
+    format!("another build{which} is at work here; `build status` shows what it does")
+}
+
+fn held(home: &Home) -> String {
+    let said = control::said(&home.queue()).ok().flatten().filter(|said| !said.is_empty());
+    let said = said.map_or_else(String::new, |said| format!(" ({})", printable(&said)));
+    format!("nothing new is begun: the queue is held{said}; `build unhold` lets it go on")
 }
 
 /// Says in build.log and to the fallback, once, what keeps everything from being built. If another `build` is at work, its

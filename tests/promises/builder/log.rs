@@ -104,3 +104,40 @@ fn a_person_at_a_terminal_sees_a_line_per_start_and_end_and_cron_sees_nothing() 
     assert!(lines[0].contains("amp_mgms") && lines[0].contains("runs as pid"), "{seen}");
     assert!(lines[1].contains("succeeded"), "{seen}");
 }
+
+#[test]
+fn a_person_at_a_terminal_is_told_why_nothing_happens_and_cron_is_not() {
+    let ci = Installation::building("");
+    ci.chunk("build_packages", &ci.stop_at("here"));
+    let build = env!("CARGO_BIN_EXE_amp_build");
+    let at_terminal = || {
+        let output = ci.command("script").args(["-qec", build, "/dev/null"]).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap().trim_end().to_string())
+    };
+    let cron = || assert_eq!(ci.build_with(&[]).status.code(), Some(0));
+    assert_eq!(at_terminal(), (Some(0), String::new()), "there is nothing to do");
+    ci.push(&Push::to("r", "main"));
+    fs::write(ci.path("queue/hold"), "ana: \x1b[31mtea\n").unwrap();
+    let said =
+        "build: nothing new is begun: the queue is held (ana: \\x1b[31mtea); `build unhold` lets it go on";
+    assert_eq!(at_terminal(), (Some(0), said.to_string()));
+    cron();
+    fs::remove_file(ci.path("queue/hold")).unwrap();
+    let mut other = ci.start_build(1);
+    ci.wait_at("here");
+    let said = format!(
+        "build: another build (process {}) is at work here; `build status` shows what it does",
+        other.pid()
+    );
+    assert_eq!(at_terminal(), (Some(0), said));
+    cron();
+    ci.let_go("here");
+    assert_eq!(other.wait(), 0);
+    fs::remove_dir(ci.path("work")).unwrap();
+    ci.push(&Push::to("r", "main"));
+    at_terminal();
+    // What build.log has said stands still.
+    let (code, said) = at_terminal();
+    assert_eq!((code, said.lines().count()), (Some(1), 1), "{said}");
+    assert!(said.starts_with("build: there is no work directory"), "{said}");
+}

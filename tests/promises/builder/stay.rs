@@ -42,3 +42,24 @@ fn a_signal_ends_it_though_nothing_runs() {
     build.signal("TERM");
     assert_eq!(build.wait(), 143);
 }
+
+#[test]
+fn what_stands_is_told_once_however_often_it_is_idle() {
+    let ci = Installation::building("true");
+    let id = ci.push(&Push::to("paused", "main"));
+    let retry =
+        r#"{"count":3,"since":"2026-01-01T00:00:00Z","until":"2999-01-01T00:00:00Z","why":"no network"}"#;
+    fs::write(ci.path(&format!("queue/build-{id}.retry")), retry).unwrap();
+    let mut build = Running::start(ci.command("build").arg("--stay"));
+    let trouble = "a build is put back again and again";
+    for number in 1..=3 {
+        ci.push(&Push::to("r", "main"));
+        wait_until("it is built, and the trouble stands", || {
+            ci.records().len() == number && said(&ci)["troubles"] == serde_json::json!([trouble])
+        });
+    }
+    build.signal("TERM");
+    assert_eq!(build.wait(), 143);
+    assert_eq!(ci.letters().len(), 1, "{}", ci.log());
+    assert!(!ci.log().contains("over: "), "{}", ci.log());
+}
