@@ -265,17 +265,29 @@ fn what_a_merge_brought_is_older_than_the_merge() {
 
 #[test]
 fn a_forced_push_is_distributed_also_to_an_older_commit() {
-    let site = Site::new();
-    let old = site.commit("old");
-    let replaced = site.commit("replaced");
-    assert_said(&site.main(&replaced), "Distributed");
-    site.github.git("amp_mgms", &["reset", "--quiet", "--hard", "HEAD~1"]);
-    let instead = site.commit("instead");
-    assert_said(&site.main(&instead), "Distributed");
-    assert_eq!(site.distributed(), "instead");
-    site.github.git("amp_mgms", &["reset", "--quiet", "--hard", &old]);
-    assert_said(&site.main(&old), "Distributed");
-    assert_eq!(site.distributed(), "old");
+    // What a mirror has kept of the commit that was taken away is no sign that it is still on main.
+    for has_mirrors in [false, true] {
+        let site = Site::new();
+        if has_mirrors {
+            fs::create_dir(site.ci.path("mirrors")).unwrap();
+        }
+        let old = site.commit("old");
+        let replaced = site.commit("replaced");
+        assert_said(&site.main(&replaced), "Distributed");
+        site.github.git("amp_mgms", &["reset", "--quiet", "--hard", "HEAD~1"]);
+        let instead = site.commit("instead");
+        assert_said(&site.main(&instead), "Distributed");
+        assert_eq!(site.distributed(), "instead");
+        // Nor is a branch of its own, where somebody keeps it.
+        site.github.git("amp_mgms", &["branch", "kept"]);
+        site.github.git("amp_mgms", &["reset", "--quiet", "--hard", &old]);
+        assert_said(&site.main(&old), "Distributed");
+        assert_eq!(site.distributed(), "old");
+        let tip = site.commit("tip");
+        assert_said(&site.main(&tip), "Distributed");
+        assert_said(&site.main(&old), BACKWARDS);
+        assert_eq!(site.distributed(), "tip");
+    }
 }
 
 #[test]
