@@ -12,20 +12,30 @@ use serde_json::Value;
 
 use crate::support::{
     files::{names, temp_dir},
+    git_http::GitHttp,
     installation::{Installation, Push},
     process::Running,
     wait::wait_until,
 };
 
-/// A git daemon, and a repository amp_mgms that it serves.
+/// A repository amp_mgms, and who serves it.
 struct GitServer {
     dir: tempfile::TempDir,
     url: String,
-    _daemon: Running,
+    _daemon: Option<Running>,
 }
 
 impl GitServer {
-    fn start() -> Self {
+    /// By HTTP, as forges do.
+    fn http() -> Self {
+        let dir = temp_dir();
+        let server = Self { url: GitHttp::start(dir.path()).base(), dir, _daemon: None };
+        server.git(&["init", "--quiet", "--bare", "amp_mgms"]);
+        server
+    }
+
+    /// By git's own daemon.
+    fn daemon() -> Self {
         let dir = temp_dir();
         let output = |command: &mut Command| String::from_utf8(command.output().unwrap().stdout).unwrap();
         let programs = PathBuf::from(output(Command::new("git").arg("--exec-path")).trim());
@@ -43,7 +53,7 @@ impl GitServer {
             .stderr(Stdio::null());
         let daemon = Running::start(&mut command);
         wait_until("the git daemon listens", || TcpStream::connect(address).is_ok());
-        let server = Self { url: format!("git://{address}"), dir, _daemon: daemon };
+        let server = Self { url: format!("git://{address}"), dir, _daemon: Some(daemon) };
         server.git(&["init", "--quiet", "--bare", "amp_mgms"]);
         server
     }
@@ -75,7 +85,7 @@ impl GitServer {
 fn installation(git_base: &str) -> Installation {
     let mut installation = Installation::building("true");
     installation.set("AMP_CI_GIT_BASE", git_base);
-    installation.set("GIT_ALLOW_PROTOCOL", "git");
+    installation.set("GIT_ALLOW_PROTOCOL", "git:http");
     installation
 }
 
@@ -101,33 +111,69 @@ fn catch_up(installation: &Installation, arguments: &[&str]) -> (Option<i32>, St
 
 #[test]
 fn build_finds_and_builds_by_itself_what_was_pushed_while_nobody_listened() {
-    let server = GitServer::start();
+    for server in [GitServer::daemon(), GitServer::http()] {
+        let mut installation = installation(&server.url);
+        installation.set("AMP_CI_CATCH_UP", "yes");
+        let arrived = server.push("main");
+        push(&installation, &arrived);
+        installation.build(1);
+        let missed = server.push("main");
+        installation.build(1);
+        assert_eq!(commits(&installation), [arrived.as_str()], "the last look is not ten minutes old");
+        let_time_pass(&installation);
+        installation.build(1);
+        assert_eq!(commits(&installation), [arrived.as_str()], "the push may still be on its way");
+        let_time_pass(&installation);
+        installation.build(1);
+        assert_eq!(commits(&installation), [arrived.as_str(), missed.as_str()], "{}", installation.log());
+        let record = &installation.records()[1];
+        assert_eq!(
+            (record.outcome(), &record.request["amp_ci"]["why"]),
+            ("succeeded", &Value::from("catch-up"))
+        );
+        assert!(installation.log().contains("its push never arrived"), "{}", installation.log());
+        let_time_pass(&installation);
+        installation.build(1);
+        assert_eq!(installation.records().len(), 2);
+        installation.assert_all_over();
+    }
+}
+
+#[test]
+fn what_became_of_five_thousand_branches_while_the_machine_was_off_is_seen_over_http() {
+    let server = GitServer::http();
     let mut installation = installation(&server.url);
+    let first = server.push("main");
+    let mut tips = Vec::new();
+    for branch in ["main", "gone", "rewound", "replaced"] {
+        let tip = if branch == "main" { first.clone() } else { server.push(branch) };
+        installation.push(&Push { commit: tip.clone(), ..Push::to("amp_mgms", branch) });
+        tips.push(tip);
+    }
+    installation.build(1);
+    // Meanwhile.
+    let git = |arguments: &[&str]| server.git(&[&["--git-dir", "amp_mgms"], arguments].concat());
+    git(&["update-ref", "-d", "refs/heads/gone"]);
+    git(&["update-ref", "refs/heads/rewound", &first]);
+    let replaced = server.push("replaced");
+    let packed: Vec<_> = (0..5000).map(|number| format!("{replaced} refs/heads/topic/{number}\n")).collect();
+    fs::write(server.dir.path().join("amp_mgms/packed-refs"), packed.concat()).unwrap();
     installation.set("AMP_CI_CATCH_UP", "yes");
-    let arrived = server.push("main");
-    push(&installation, &arrived);
-    installation.build(1);
-    let missed = server.push("main");
-    installation.build(1);
-    assert_eq!(commits(&installation), [arrived.as_str()], "the last look is not ten minutes old");
-    let_time_pass(&installation);
-    installation.build(1);
-    assert_eq!(commits(&installation), [arrived.as_str()], "the push may still be on its way");
-    let_time_pass(&installation);
-    installation.build(1);
-    assert_eq!(commits(&installation), [arrived.as_str(), missed.as_str()], "{}", installation.log());
-    let record = &installation.records()[1];
-    assert_eq!((record.outcome(), &record.request["amp_ci"]["why"]), ("succeeded", &Value::from("catch-up")));
-    assert!(installation.log().contains("its push never arrived"), "{}", installation.log());
-    let_time_pass(&installation);
-    installation.build(1);
-    assert_eq!(installation.records().len(), 2);
+    for _ in 0..2 {
+        installation.build(1);
+        let_time_pass(&installation);
+    }
+    let mut built = commits(&installation).split_off(tips.len());
+    built.sort_by_key(ToString::to_string);
+    let mut expected = [first, replaced];
+    expected.sort();
+    assert_eq!(built, expected, "{}", installation.log());
     installation.assert_all_over();
 }
 
 #[test]
 fn who_asks_is_told_what_is_missing_and_gets_it_queued() {
-    let server = GitServer::start();
+    let server = GitServer::daemon();
     let installation = installation(&server.url);
     assert_eq!(catch_up(&installation, &[]), (Some(0), "nothing is missing\n".to_string(), String::new()));
     push(&installation, &server.push("main"));
@@ -150,7 +196,7 @@ fn who_asks_is_told_what_is_missing_and_gets_it_queued() {
 
 #[test]
 fn a_server_that_does_not_answer_delays_no_build_and_no_stop() {
-    let server = GitServer::start();
+    let server = GitServer::daemon();
     let mut installation = installation(&server.url);
     let first = server.push("main");
     push(&installation, &first);

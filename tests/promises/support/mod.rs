@@ -7,6 +7,7 @@ pub mod disk;
 pub mod faulty_mail_server;
 pub mod files;
 pub mod forge;
+pub mod git_http;
 pub mod git_server;
 pub mod github;
 pub mod http;
