@@ -110,12 +110,11 @@ mod tests {
         assert!(processes().contains(&process(pid).unwrap()));
         assert!(children(own).unwrap().contains(&pid));
         // Its parent goes on a moment before the kernel shows the new program's words (execve(2) after vfork(2)).
-        while command_line(pid).is_empty() || environment(pid).is_empty() {
+        let words = [b"sleep".to_vec(), b"1000".to_vec()];
+        while command_line(pid) != words || !environment(pid).contains(&b"PROC_TABLE=x".to_vec()) {
             assert_eq!(child.try_wait().unwrap(), None);
             std::thread::yield_now();
         }
-        assert_eq!(command_line(pid), [b"sleep".to_vec(), b"1000".to_vec()]);
-        assert!(environment(pid).contains(&b"PROC_TABLE=x".to_vec()));
         child.kill().unwrap();
         child.wait().unwrap();
         assert_eq!(process(pid), None);
