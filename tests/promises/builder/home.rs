@@ -117,13 +117,18 @@ impl Drop for Account {
     }
 }
 
-/// The commands of README's "Setting it up" in their order, without and with those that go into the crontab.
+/// The commands of README's "Setting it up" by checkout in their order, without and with those that go into the crontab.
 fn readme() -> (Vec<String>, Vec<String>) {
     let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
     let (_, steps) = readme.split_once("\n## Setting it up\n").unwrap();
     let (steps, _) = steps.split_once("\n## ").unwrap();
     let commands = steps.lines().filter_map(|line| line.strip_prefix("       "));
-    let commands = commands.filter(|line| !line.starts_with("bdwheele"));
+    // Those of the package are for root and systemd: packaging/test has the like.
+    let is_elsewhere = |line: &&str| {
+        ["apt ", "systemctl ", "amp-ci ", "location "].iter().any(|start| line.starts_with(start))
+            || line.ends_with("packaging/build")
+    };
+    let commands = commands.filter(|line| !is_elsewhere(line));
     commands.map(str::to_string).partition(|line| !line.starts_with(['@', '*']))
 }
 
