@@ -3,15 +3,38 @@
 //! [`Scheduler::on`] takes what has happened, and answers with what is to be done; the drain does it and reports what
 //! came of it. One entry is looked at, claimed or rejected at a time, so that they start in order.
 
+mod action;
+mod branches;
+mod event;
+mod last_mail;
+mod pauses;
+#[cfg(test)]
+mod simulation;
+mod suspects;
+#[cfg(test)]
+mod tests;
+mod withdrawals;
+
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    collections::{HashMap, HashSet},
     io, mem,
     time::Duration,
 };
 
-use self::branches::Branches;
+pub use self::{
+    action::{Action, DrainExit},
+    event::{Event, Past},
+    withdrawals::Withdrawal,
+};
+use self::{
+    branches::Branches,
+    last_mail::{LastMail, Stage},
+    pauses::Pauses,
+    suspects::Suspects,
+    withdrawals::{Step, Withdrawals},
+};
 use super::{attempt_end::AttemptEnd, fault::Fault};
-use crate::queue::{Backlog, Claimed, EntryId, EntryState, Lane, Listing, Origin, origin::Why};
+use crate::queue::{Backlog, Claimed, EntryId, EntryState, Lane, Origin, origin::Why};
 
 /// How often we look ourselves where the kernel does not tell.
 const LOOK: Duration = Duration::from_secs(1);
@@ -21,131 +44,6 @@ const REST: Duration = Duration::from_secs(60);
 
 /// So many builds finish between two looks at what can be removed.
 const SWEEP_EVERY: usize = 1000;
-
-/// What has happened.
-#[derive(Debug)]
-pub enum Event {
-    /// `build` has the lock.
-    Begun,
-    /// An entry has appeared.
-    Arrived(EntryId),
-    /// Changes were lost: look again.
-    Unclear,
-    /// The kernel tells of no changes any more.
-    WatchLost,
-    /// It pauses no longer.
-    Resumed(EntryId),
-    /// Somebody does not want this build any more.
-    Cancelled(EntryId),
-    /// Of [`Action::Withdraw`].
-    Withdrawn,
-    /// It is to be built all the same.
-    Wanted(EntryId),
-    /// The file `hold` is there, or not.
-    Held(bool),
-    /// Of [`Action::Recover`] and [`Action::List`].
-    Listed { listing: Listing, held: bool },
-    /// Of [`Action::Look`].
-    Looked { id: EntryId, state: io::Result<EntryState>, past: Past, held: bool },
-    /// Of [`Action::Reject`].
-    Rejected,
-    /// Of [`Action::Claim`].
-    Claimed(Box<Claimed>),
-    /// The entry is gone, or one of its name is claimed already.
-    NotClaimed(EntryId),
-    /// The entry can be neither claimed nor rejected, and that is its own fault: it stays.
-    Stuck(EntryId, Fault),
-    /// It was written again before it was claimed, and waits again.
-    Rewritten(EntryId),
-    /// It waits again, because its build could not be started.
-    NotStarted(EntryId, Fault),
-    /// What was asked for last could not be done.
-    Failed(Fault),
-    /// The script of a build is over, and its processes are gone: its slot is free while it is recorded.
-    ScriptOver(EntryId),
-    /// A build is over.
-    Finished(EntryId, AttemptEnd),
-    /// The round of mail of this number is over.
-    MailSent(usize),
-    /// Told to stop by a signal.
-    Signal(i32),
-    /// The program or its settings have become others: one that stays ends when it is idle.
-    Outdated,
-}
-
-/// What became of an entry before.
-#[derive(Debug, Default)]
-pub struct Past {
-    /// Its name has a final record.
-    pub is_final: bool,
-    /// It was put back, and still pauses for so long.
-    pub pause: Duration,
-    /// It was put back so often that a person has to hear of it.
-    pub standing: Option<Fault>,
-    /// `build` died while it ran.
-    pub is_suspect: bool,
-    /// A record of before has the same commit of the same branch. Known only where the newest push wins.
-    pub is_recorded: bool,
-}
-
-/// What is to be done.
-#[derive(Debug)]
-pub enum Action {
-    /// Bring what an earlier run left into order, and list.
-    Recover,
-    List,
-    Look(EntryId),
-    /// Move it to `bad/`.
-    Reject(EntryId, String),
-    /// If it is still of this lane.
-    Claim(EntryId, Lane),
-    Start(Box<Claimed>),
-    /// Into the queue again: it was claimed, and cannot be started yet.
-    PutBack(Box<Claimed>),
-    /// Record it with this verdict instead of building it, if it still waits.
-    Withdraw(EntryId, Withdrawal),
-    /// End this build: nobody wants it any more.
-    Cancel(EntryId),
-    /// Say that something is wrong with the machine.
-    Tell(Fault),
-    /// End the builds that run; they go back.
-    EndBuilds(i32),
-    /// End whatever was left to us: no build runs.
-    EndOrphans,
-    /// Remove records that are too old.
-    Sweep,
-    /// All was looked at, and one that stays waits for more: what was not met again is over.
-    Idle,
-    /// Send what is in the outbox.
-    SendMail,
-    /// The same, and say when this round is over.
-    SendMailAndTell(usize),
-    Exit(DrainExit),
-}
-
-/// Why an entry is not built.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Withdrawal {
-    /// Somebody has asked for that.
-    Cancelled,
-    /// This one is built in its place.
-    Superseded(EntryId),
-    /// This one asked for the same, and was not begun yet when it came; unless somebody had that built before, and so wants
-    /// it again.
-    Repeats(EntryId),
-}
-
-/// Why the drain is over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DrainExit {
-    /// Nothing waits or runs.
-    Drained,
-    /// Nothing runs, and nothing may start.
-    Held,
-    /// The machine is at fault.
-    Faulty,
-    Signalled(i32),
-}
 
 /// How it decides.
 #[derive(Debug, Clone, Copy)]
@@ -164,9 +62,7 @@ pub struct Terms {
 pub struct Scheduler {
     terms: Terms,
     branches: Branches,
-    /// Where the newest push wins: not looked at yet.
-    unknown: BTreeSet<EntryId>,
-    /// It is looked at for that.
+    /// An entry is looked at for what `branches` has to know of it.
     gets_known: bool,
     /// Claimed in the place of this one, the oldest of its branch.
     claimed_for: Option<EntryId>,
@@ -185,44 +81,22 @@ pub struct Scheduler {
     being_written: Vec<EntryId>,
     /// Looked at, and nothing that could be built now.
     set_aside: HashSet<EntryId>,
-    /// Looked at, but too early: when their lanes go on.
-    paused: HashMap<EntryId, (Lane, Duration)>,
-    /// That of `running` under which `build` may die: one at a time, so that it takes no other one with it.
-    suspect: Option<EntryId>,
-    /// The lanes of other suspects, which wait for that.
-    suspects: Vec<Lane>,
-    /// To be recorded, and not built.
-    withdrawn: BTreeMap<EntryId, Withdrawal>,
-    /// Those of `running` that are being cancelled.
-    cancelled: HashSet<EntryId>,
+    /// Looked at, but too early.
+    pauses: Pauses,
+    suspects: Suspects,
+    withdrawals: Withdrawals,
     /// When to look ourselves.
     look_at: Option<Duration>,
     exit: Option<DrainExit>,
     finished: usize,
     last_mail: LastMail,
-    /// Rounds of mail asked for.
-    rounds: usize,
-}
-
-/// The round of mail before the end. Whatever may write a letter after it makes another one necessary.
-#[derive(Debug, PartialEq, Eq)]
-enum LastMail {
-    NotYet,
-    /// The round of this number.
-    Asked(usize),
-    Sent,
-    /// And the queue was looked at once more.
-    SentAndLooked,
-    /// And one that stays waits for more.
-    NothingToDo,
 }
 
 impl Scheduler {
     pub fn new(terms: Terms) -> Self {
         Self {
             terms,
-            branches: Branches::default(),
-            unknown: BTreeSet::new(),
+            branches: Branches::new(terms.newest_only),
             gets_known: false,
             claimed_for: None,
             claimed: None,
@@ -234,16 +108,13 @@ impl Scheduler {
             recording: HashSet::new(),
             being_written: Vec::new(),
             set_aside: HashSet::new(),
-            paused: HashMap::new(),
-            suspect: None,
-            suspects: Vec::new(),
-            withdrawn: BTreeMap::new(),
-            cancelled: HashSet::new(),
+            pauses: Pauses::default(),
+            suspects: Suspects::default(),
+            withdrawals: Withdrawals::default(),
             look_at: None,
             exit: None,
             finished: 0,
-            last_mail: LastMail::NotYet,
-            rounds: 0,
+            last_mail: LastMail::default(),
         }
     }
 
@@ -262,7 +133,7 @@ impl Scheduler {
 
     /// When [`Self::on`] has something to do though nothing happens.
     pub fn wakes_at(&self) -> Option<Duration> {
-        self.paused.values().map(|(_, until)| *until).chain(self.look_at).chain(self.rests_until).min()
+        self.pauses.next().into_iter().chain(self.look_at).chain(self.rests_until).min()
     }
 
     fn take_in(&mut self, now: Duration, event: Event, actions: &mut Vec<Action>) {
@@ -273,7 +144,7 @@ impl Scheduler {
                 self.come(&[id]);
             }
             Event::Resumed(id) => self.resume(&id),
-            Event::Cancelled(id) => _ = self.withdrawn.insert(id, Withdrawal::Cancelled),
+            Event::Cancelled(id) => self.withdrawals.cancel(id),
             Event::Wanted(id) => {
                 self.asked = false;
                 self.branches.want(id.clone());
@@ -285,8 +156,7 @@ impl Scheduler {
             Event::Listed { listing, held } => {
                 self.asked = false;
                 self.held = held;
-                let cancelled = listing.cancelled.into_iter();
-                self.withdrawn.extend(cancelled.map(|id| (id, Withdrawal::Cancelled)));
+                listing.cancelled.into_iter().for_each(|id| self.withdrawals.cancel(id));
                 let waiting = listing.waiting.into_iter().filter(|id| !self.set_aside.contains(id));
                 let waiting: Vec<EntryId> = waiting.collect();
                 self.come(&waiting);
@@ -304,7 +174,7 @@ impl Scheduler {
                 self.backlog.occupy(lane.clone());
                 self.running.insert(entry.id.clone(), lane);
                 for (id, by) in self.branches.claim(&entry.id, &entry.request) {
-                    self.withdrawn.entry(id).or_insert(Withdrawal::Superseded(by));
+                    self.withdrawals.replace(id, Withdrawal::Superseded(by));
                 }
                 self.claimed = Some(entry);
             }
@@ -336,10 +206,7 @@ impl Scheduler {
             }
             Event::ScriptOver(id) => _ = self.recording.insert(id),
             Event::Finished(id, end) => self.finish(&id, end, actions),
-            Event::MailSent(round) if self.last_mail == LastMail::Asked(round) => {
-                self.last_mail = LastMail::Sent;
-            }
-            Event::MailSent(_) => {}
+            Event::MailSent(round) => self.last_mail.sent(round),
             Event::Outdated => self.terms.stays = false,
             Event::Signal(signal) => {
                 self.exit = Some(DrainExit::Signalled(signal));
@@ -400,19 +267,19 @@ impl Scheduler {
                 actions.push(Action::Tell(fault));
             }
             self.stand_still(&id, &lane);
-            self.paused.insert(id, (lane, now + past.pause));
-        } else if past.is_suspect && self.suspect.is_some() {
+            self.pauses.begin(id, lane, now + past.pause);
+        } else if past.is_suspect && self.suspects.is_busy() {
             self.stand_still(&id, &lane);
-            self.suspects.push(lane);
+            self.suspects.wait(lane);
         } else if let Some(by) = self.branches.repeats(&id, &request).filter(|_| !is_rerun(&bytes)) {
-            self.withdrawn.entry(id).or_insert(Withdrawal::Repeats(by));
+            self.withdrawals.replace(id, Withdrawal::Repeats(by));
         } else {
             // The newest takes the oldest's place.
             let newest = self.branches.newest(&id, &request);
             if let Some(newest) = &newest {
                 self.claimed_for = Some(mem::replace(&mut id, newest.clone()));
             } else if past.is_suspect {
-                self.suspect = Some(id.clone());
+                self.suspects.begin(id.clone());
             }
             self.busy();
             self.ask(Action::Claim(id, lane), actions);
@@ -422,7 +289,7 @@ impl Scheduler {
     /// Where the newest push wins, all are looked at before one is started.
     fn next_to_look_at(&mut self) -> Option<(EntryId, bool)> {
         if self.backlog.has_next()
-            && let Some(id) = self.unknown.pop_first()
+            && let Some(id) = self.branches.next_unknown()
         {
             return Some((id, true));
         }
@@ -431,10 +298,7 @@ impl Scheduler {
 
     /// These wait.
     fn come(&mut self, ids: &[EntryId]) {
-        self.branches.come(ids.iter().max());
-        if self.terms.newest_only {
-            self.unknown.extend(ids.iter().cloned());
-        }
+        self.branches.come(ids);
         self.backlog.add_all(ids.iter().cloned());
     }
 
@@ -448,7 +312,7 @@ impl Scheduler {
 
     /// Not before all older ones of its branch are on record: they would be built after it.
     fn begin(&mut self, entry: Box<Claimed>, actions: &mut Vec<Action>) {
-        if self.exit.is_some() && !self.withdrawn.is_empty() {
+        if self.exit.is_some() && !self.withdrawals.is_empty() {
             self.release(&entry.id);
             return actions.push(Action::PutBack(entry));
         }
@@ -457,10 +321,8 @@ impl Scheduler {
 
     /// Somebody may have ended its pause or written it again, and then its lane need not wait for it.
     fn pauses_still(&self, id: &EntryId, state: &io::Result<EntryState>, past: &Past) -> bool {
-        let (Some((lane, _)), Ok(EntryState::Request(request, _))) = (self.paused.get(id), state) else {
-            return false;
-        };
-        *lane == request.lane() && !past.pause.is_zero()
+        let Ok(EntryState::Request(request, _)) = state else { return false };
+        !past.pause.is_zero() && self.pauses.holds(id, &request.lane())
     }
 
     /// It stays, somebody hears, and the others go on.
@@ -483,27 +345,21 @@ impl Scheduler {
 
     /// Its lane goes on, with it.
     fn resume(&mut self, id: &EntryId) {
-        if let Some((lane, _)) = self.paused.remove(id) {
+        if let Some(lane) = self.pauses.end(id) {
             self.backlog.release(&lane);
         }
     }
 
     /// If it was a suspect, the next one has its turn.
     fn clear(&mut self, id: &EntryId) {
-        if self.suspect.as_ref() == Some(id) {
-            self.suspect = None;
-            for lane in mem::take(&mut self.suspects) {
-                self.backlog.release(&lane);
-            }
+        for lane in self.suspects.end(id) {
+            self.backlog.release(&lane);
         }
     }
 
     fn finish(&mut self, id: &EntryId, end: AttemptEnd, actions: &mut Vec<Action>) {
         self.release(id);
-        if self.cancelled.remove(id) && !matches!(end, AttemptEnd::Recorded) {
-            // It came to no end of its own before.
-            self.withdrawn.insert(id.clone(), Withdrawal::Cancelled);
-        }
+        self.withdrawals.finished(id, matches!(end, AttemptEnd::Recorded));
         self.finished += 1;
         if self.finished.is_multiple_of(SWEEP_EVERY) {
             actions.push(Action::Sweep);
@@ -543,8 +399,7 @@ impl Scheduler {
 
     /// The next step, if there is one.
     fn decide(&mut self, now: Duration, actions: &mut Vec<Action>) {
-        let over = self.paused.iter().filter(|(_, (_, until))| *until <= now);
-        for id in over.map(|(id, _)| id.clone()).collect::<Vec<_>>() {
+        for id in self.pauses.over(now) {
             self.resume(&id);
         }
         if self.rests_until.is_some_and(|until| until <= now) {
@@ -589,18 +444,16 @@ impl Scheduler {
         if self.exit.is_some() {
             return false;
         }
-        // That one is ended as soon as it is started.
-        let claimed = self.claimed.as_ref().map(|entry| entry.id.clone());
-        while let Some(id) = self.withdrawn.keys().find(|id| Some(*id) != claimed.as_ref()).cloned() {
-            let Some(why) = self.withdrawn.remove(&id) else { break };
-            if !self.running.contains_key(&id) {
-                self.resume(&id);
-                self.busy();
-                self.ask(Action::Withdraw(id, why), actions);
-                return true;
-            }
-            if why == Withdrawal::Cancelled && self.cancelled.insert(id.clone()) {
-                actions.push(Action::Cancel(id));
+        let claimed = self.claimed.as_ref().map(|entry| &entry.id);
+        while let Some(step) = self.withdrawals.next(claimed, |id| self.running.contains_key(id)) {
+            match step {
+                Step::End(id) => actions.push(Action::Cancel(id)),
+                Step::Record(id, why) => {
+                    self.resume(&id);
+                    self.busy();
+                    self.ask(Action::Withdraw(id, why), actions);
+                    return true;
+                }
             }
         }
         false
@@ -612,32 +465,30 @@ impl Scheduler {
         if something_waits && !self.nothing_starts() {
             return;
         }
-        match (self.exit, &self.last_mail) {
-            (Some(DrainExit::Faulty), LastMail::Sent) if self.terms.stays => {
+        match (self.exit, self.last_mail.stage) {
+            (Some(DrainExit::Faulty), Stage::Sent) if self.terms.stays => {
                 self.rests_until.get_or_insert(now + REST);
             }
-            (Some(exit @ DrainExit::Signalled(_)), _) | (Some(exit), LastMail::Sent) => {
+            (Some(exit @ DrainExit::Signalled(_)), _) | (Some(exit), Stage::Sent) => {
                 actions.push(Action::Exit(exit));
             }
-            (_, LastMail::NotYet) => {
+            (_, Stage::NotYet) => {
                 if self.finished > 0 {
                     actions.push(Action::Sweep);
                 }
-                self.rounds += 1;
-                self.last_mail = LastMail::Asked(self.rounds);
-                actions.push(Action::SendMailAndTell(self.rounds));
+                actions.push(Action::SendMailAndTell(self.last_mail.ask()));
             }
-            (_, LastMail::Asked(_)) => {}
-            (None, LastMail::Sent) => {
-                self.last_mail = LastMail::SentAndLooked;
+            (_, Stage::Asked) => {}
+            (None, Stage::Sent) => {
+                self.last_mail.stage = Stage::SentAndLooked;
                 self.ask(Action::List, actions);
             }
-            (None, LastMail::SentAndLooked) if self.terms.stays => {
-                self.last_mail = LastMail::NothingToDo;
+            (None, Stage::SentAndLooked) if self.terms.stays => {
+                self.last_mail.stage = Stage::NothingToDo;
                 actions.push(Action::Idle);
             }
-            (None, LastMail::NothingToDo) if self.terms.stays => {}
-            (exit, LastMail::SentAndLooked | LastMail::NothingToDo) => {
+            (None, Stage::NothingToDo) if self.terms.stays => {}
+            (exit, Stage::SentAndLooked | Stage::NothingToDo) => {
                 let drained = if self.held { DrainExit::Held } else { DrainExit::Drained };
                 actions.push(Action::Exit(exit.unwrap_or(drained)));
             }
@@ -646,7 +497,7 @@ impl Scheduler {
 
     /// Something is done that letters may come of.
     fn busy(&mut self) {
-        self.last_mail = LastMail::NotYet;
+        self.last_mail.stage = Stage::NotYet;
     }
 
     fn ask(&mut self, action: Action, actions: &mut Vec<Action>) {
@@ -669,10 +520,3 @@ impl Scheduler {
 fn is_rerun(entry: &[u8]) -> bool {
     Origin::of_entry(entry).is_some_and(|origin| origin.why == Why::Rerun)
 }
-
-mod branches;
-#[cfg(test)]
-mod simulation;
-
-#[cfg(test)]
-mod tests;

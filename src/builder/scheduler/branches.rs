@@ -1,7 +1,7 @@
 //! What is known of the pushes to each branch: which of those that wait is the newest, and which asks for what the one before
 //! it asked for.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use crate::queue::{BuildRequest, EntryId};
 
@@ -11,8 +11,11 @@ const REMEMBERED: usize = 16;
 /// Repository and full ref.
 type Branch = (String, String);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Branches {
+    newest_only: bool,
+    /// Where only the newest is built: those that nobody has looked at yet.
+    unknown: BTreeSet<EntryId>,
     /// Those that wait and may supersede or be superseded, with their commits.
     waiting: HashMap<Branch, BTreeMap<EntryId, String>>,
     /// Those that have had their turn.
@@ -31,9 +34,29 @@ struct Turn {
 }
 
 impl Branches {
-    /// Entries have come, this is the newest.
-    pub fn come(&mut self, newest: Option<&EntryId>) {
-        self.newest = self.newest.take().max(newest.cloned());
+    /// Of nothing yet.
+    pub fn new(newest_only: bool) -> Self {
+        Self {
+            newest_only,
+            unknown: BTreeSet::new(),
+            waiting: HashMap::new(),
+            done: HashMap::new(),
+            newest: None,
+            wanted: HashSet::new(),
+        }
+    }
+
+    /// Entries have come.
+    pub fn come(&mut self, ids: &[EntryId]) {
+        self.newest = self.newest.take().max(ids.iter().max().cloned());
+        if self.newest_only {
+            self.unknown.extend(ids.iter().cloned());
+        }
+    }
+
+    /// One that has to be looked at before any is built.
+    pub fn next_unknown(&mut self) -> Option<EntryId> {
+        self.unknown.pop_first()
     }
 
     /// An entry waits. What repeats an older one neither supersedes nor is superseded.

@@ -1,7 +1,7 @@
 //! What the scheduler decides, as tables: what happens on the left, what is done on the right.
 
 use super::*;
-use crate::queue::BuildRequest;
+use crate::queue::{BuildRequest, Listing};
 
 fn id(text: &str) -> EntryId {
     EntryId::parse(text).expect("an id")

@@ -111,6 +111,11 @@ fn removing_a_lock_cancels_nothing() {
     ci.chunk("checkout_repos", &ci.stop_at("here"));
     let mut build = ci.push_and_start("r");
     ci.wait_at("here");
+    wait_until("its script is on record", || {
+        let running = ci.path("builds").join(&names(&ci.path("builds"))[0]).join("running.json");
+        let running: serde_json::Value = serde_json::from_slice(&fs::read(running).unwrap()).unwrap();
+        running["script_pid"].is_u64()
+    });
     fs::remove_file(ci.path("queue").join(&ci.entries()[0])).unwrap();
     build.signal("KILL");
     assert_eq!(build.wait(), -9);
