@@ -194,11 +194,16 @@ const BACKWARDS: &str = "Nothing distributed: ";
 fn an_old_push_that_comes_again_is_built_and_not_distributed() {
     let site = Site::new();
     let (old, new) = (site.commit("old"), site.commit("new"));
-    assert_said(&site.main(&old), "Distributed");
+    let first = site.main(&old);
+    assert_said(&first, "Distributed");
     assert_said(&site.main(&new), "Distributed");
     let again = site.main(&old);
     assert_said(&again, BACKWARDS);
     assert!(again.output().contains("To roll back, push a revert."), "{}", again.output());
+    // Nor if somebody asks for it.
+    assert!(site.ci.command("build").args(["rerun", &first.id]).output().unwrap().status.success());
+    site.ci.build(1);
+    assert_said(site.ci.records().last().unwrap(), BACKWARDS);
     assert_eq!(site.distributed(), "new");
     // The newest itself may come again: perhaps somebody removed what it had brought.
     fs::remove_file(site.destination.path().join("amp_mgms.tar")).unwrap();

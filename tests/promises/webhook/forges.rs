@@ -1,4 +1,5 @@
-//! What the other forges send, as their documentation has it, posted to the hooks files in docs/forges.
+//! What the other forges send, as their documentation has it (Gogs and GitBucket: as we remember it), posted to the hooks
+//! files in docs/forges.
 
 use std::{fs, path::Path};
 
