@@ -172,6 +172,20 @@ mod tests {
     }
 
     #[test]
+    fn an_entry_that_had_to_wait_for_its_lane_goes_before_the_younger_ones_of_others() {
+        let (a, b) = (lane("a", "main"), lane("b", "main"));
+        let lanes: HashMap<_, _> =
+            [("1.0", &a), ("2.0", &a), ("3.0", &b)].map(|(i, l)| (id(i), l.clone())).into();
+        let mut backlog = Backlog::default();
+        backlog.add_all([id("1.0"), id("2.0")]);
+        assert_eq!(start(&mut backlog, 2, &lanes), [id("1.0")]);
+        backlog.release(&a);
+        backlog.add(id("3.0"));
+        assert_eq!(start(&mut backlog, 1, &lanes), [id("2.0")]);
+        assert_eq!(start(&mut backlog, 1, &lanes), [id("3.0")]);
+    }
+
+    #[test]
     fn being_told_twice_does_no_harm() {
         let a = lane("a", "main");
         let lanes: HashMap<_, _> = [("1.0", &a), ("2.0", &a)].map(|(i, l)| (id(i), l.clone())).into();

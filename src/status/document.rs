@@ -367,7 +367,7 @@ fn without_address(name: &str) -> String {
 }
 
 /// The moment that an entry's name tells, if it is one of this century.
-fn queued(id: &EntryId) -> Option<Timestamp> {
+pub fn queued(id: &EntryId) -> Option<Timestamp> {
     let (seconds, fraction) = id.as_str().split_once('.')?;
     let seconds: i64 =
         seconds.parse().ok().filter(|seconds| (946_684_800..4_102_444_800).contains(seconds))?;

@@ -13,7 +13,7 @@ use crate::{
     status::{
         Build, Document,
         branches::{self, PLOTTED},
-        document::{Branch, Finished, Hold, Problem, RunningStage, short_ref},
+        document::{Branch, Finished, Hold, Problem, RunningStage, queued, short_ref},
         output::Output,
         spoken, words,
     },
@@ -134,6 +134,8 @@ struct ListPage<'a> {
     frame: Frame<'a>,
     heading: &'a str,
     subheading: Option<&'a str>,
+    /// The one branch that it is about.
+    branch: Option<&'a Branch>,
     plot: Option<String>,
     branches: &'a [Branch],
     builds: Vec<&'a Finished>,
@@ -149,8 +151,17 @@ pub fn builds(
 ) -> askama::Result<String> {
     let builds = builds.iter().map(|build| &**build).collect();
     let frame = Frame::of(document, version);
-    ListPage { frame, heading: "All builds", subheading: None, plot: None, branches: &[], builds, older }
-        .render()
+    ListPage {
+        frame,
+        heading: "All builds",
+        subheading: None,
+        branch: None,
+        plot: None,
+        branches: &[],
+        builds,
+        older,
+    }
+    .render()
 }
 
 /// `/branches`
@@ -160,6 +171,7 @@ pub fn branches(document: &Document, version: &str) -> askama::Result<String> {
         frame,
         heading: "Branches",
         subheading: None,
+        branch: None,
         plot: None,
         branches: &document.branches,
         builds: Vec::new(),
@@ -184,6 +196,10 @@ pub fn branch(document: &Document, version: &str, repository: &str, git_ref: &st
         frame,
         heading: repository,
         subheading: Some(short_ref(git_ref)),
+        branch: document
+            .branches
+            .iter()
+            .find(|branch| (branch.repository.as_str(), branch.git_ref.as_str()) == (repository, git_ref)),
         plot,
         branches: &[],
         builds,
@@ -316,7 +332,7 @@ fn facts(build: &Build) -> Vec<Fact> {
         fact("Ref", asked.git_ref.clone());
         fact("Rerun of", asked.rerun_of.as_ref().map(ToString::to_string));
     }
-    let (mut started, mut finished) = (None, None);
+    let (mut started, mut finished, mut red_since) = (None, None, None);
     match build {
         Build::Waiting(waiting) => {
             fact("Waits for", waiting.behind.as_ref().map(ToString::to_string));
@@ -332,6 +348,8 @@ fn facts(build: &Build) -> Vec<Fact> {
             (started, finished) = (over.started, over.finished);
             fact("Ended by", over.by.clone());
             fact("In favour of", over.superseded_by.as_ref().map(ToString::to_string));
+            fact("Before it", over.previous_outcome.map(|outcome| words::outcome(outcome).to_string()));
+            red_since = over.red_since.as_ref().filter(|since| **since != over.asked.id);
             fact("Cause", over.cause.map(|cause| words::cause(cause).to_string()));
             fact(
                 "Tries",
@@ -350,6 +368,16 @@ fn facts(build: &Build) -> Vec<Fact> {
             }),
             _ => None,
         };
+    }
+    if let Some(since) = red_since {
+        facts.push(Fact {
+            name: "Red since",
+            text: since.to_string(),
+            time: queued(since),
+            href: Some(format!("/builds/{since}")),
+            mono: false,
+            minor: false,
+        });
     }
     let times = [
         ("Queued", build.asked().and_then(|asked| asked.queued)),

@@ -75,7 +75,7 @@ pub fn large(points: &[Point]) -> String {
     let lines: String = [0.0, 0.5, 1.0]
         .map(|part| {
             let y = 160.0 - part * 140.0;
-            format!("<line x1=\"52\" x2=\"{WIDTH}\" y1=\"{y:.1}\" y2=\"{y:.1}\"/><text x=\"46\" y=\"{:.1}\">{}</text>", y + 4.0, spoken::seconds(longest * part))
+            format!("<line x1=\"52\" x2=\"{WIDTH}\" y1=\"{y:.1}\" y2=\"{y:.1}\"/><text x=\"46\" y=\"{:.1}\">{}</text>", y + 4.0, if part > 0.0 { spoken::seconds(longest * part) } else { "0".to_string() })
         })
         .concat();
     format!(

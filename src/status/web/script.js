@@ -177,7 +177,11 @@ async function follow() {
   }
 }
 
+// On paper nobody knows when it was "5 min ago".
+addEventListener('beforeprint', () => { for (const time of document.querySelectorAll('time[title]')) time.textContent = time.title })
+addEventListener('afterprint', () => tell(document))
+
 tell(document)
-setInterval(() => { if (!document.hidden) tell(document) }, 1000)
+setInterval(() => { if (!document.hidden && !matchMedia('print').matches) tell(document) }, 1000)
 every(2000, look)
 follow()

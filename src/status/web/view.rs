@@ -78,7 +78,7 @@ pub fn progress(running: &Running) -> String {
         let said = spoken::seconds(usual);
         let elapsed = Timestamp::now().duration_since(started).as_secs_f64().clamp(0.0, usual);
         (
-            format!(" of usually {said}"),
+            format!(", usually {said}"),
             format!("<progress aria-label=\"time against the usual {said}\" max=\"{usual:.0}\" value=\"{elapsed:.0}\" data-since=\"{since}\"></progress>"),
         )
     });

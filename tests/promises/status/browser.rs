@@ -56,6 +56,16 @@ fn hostile_home() -> Installation {
         )
         .unwrap();
         ci.entry(&format!("179534610{number}.1"), &push.json());
+        let running = ci.path(&format!("builds/179534630{number}.1"));
+        fs::create_dir_all(&running).unwrap();
+        fs::write(running.join("request.json"), push.json()).unwrap();
+        fs::write(
+            running.join("running.json"),
+            json!({"attempt": 1, "host": text, "pid": 1, "script_pid": 2, "started": "2026-11-22T11:14:05Z", "workspace": text})
+                .to_string(),
+        )
+        .unwrap();
+        fs::write(ci.path(&format!("queue/build-179534630{number}.1.lock")), push.json()).unwrap();
         fs::write(ci.path(&format!("queue/bad/build-179534620{number}.1")), "").unwrap();
         fs::write(ci.path(&format!("queue/bad/build-179534620{number}.1.why")), text).unwrap();
     }
@@ -99,12 +109,14 @@ fn hostile_values_are_text_in_every_face() {
     ];
     let waiting = (0..HOSTILE.len()).map(|number| format!("/builds/179534610{number}.1"));
     let bad = (0..HOSTILE.len()).map(|number| format!("/builds/179534620{number}.1"));
-    for path in fixed.map(String::from).into_iter().chain(branches).chain(builds).chain(waiting).chain(bad) {
+    let running = (0..HOSTILE.len()).map(|number| format!("/builds/179534630{number}.1"));
+    let fixed = fixed.map(String::from).into_iter();
+    for path in fixed.chain(branches).chain(builds).chain(waiting).chain(bad).chain(running) {
         browser.open(&page.url(&path));
         let title = browser.run("return document.title").as_str().unwrap_or_default().to_string();
         assert!(!title.starts_with("owned") && title != "1", "{path}: a script ran");
         if !path.contains(".atom") && !path.contains(".svg") {
-            let odd = browser.run("return [...document.querySelectorAll('script:not([src]),img,iframe,object,[onerror],[onload],[onmouseover],[style],a[href^=\"javascript:\"]')].map(e => e.outerHTML)");
+            let odd = browser.run("return [...document.querySelectorAll('script:not([src]),img,iframe,object,[onerror],[onload],[onmouseover],[style],[href]:not([href^=\"/\"]):not([href^=\"#\"])')].map(e => e.outerHTML)");
             assert_eq!(odd, json!([]), "{path}");
         }
         let errors: Vec<_> = browser
@@ -193,6 +205,39 @@ fn the_script_shows_a_log_as_the_server_does() {
     // Past its limit an output shrinks, and that is said.
     fs::write(record.join("output.log"), "a new head\n").unwrap();
     browser.wait_for("it is noticed", "document.querySelector('[data-note]').innerText.includes('left out') && document.querySelector('.log').innerText.includes('a new head')");
+}
+
+#[test]
+fn on_paper_it_is_light_whole_and_says_when_and_why() {
+    if !can_run() {
+        return;
+    }
+    let ci = Installation::building("for i in $(seq 300); do echo \"line $i\"; done; exit 1");
+    let id = ci.push(&Push::to("amp_mgms", "main").by("ana", ""));
+    ci.build(1);
+    ci.push(&Push::to("amp_mgms", "main"));
+    let page = Page::of(&ci);
+    let browser = Browser::start();
+    browser.size(750, 1000);
+    browser.open(&page.url("/"));
+    let as_on_screen = browser.run("return document.querySelector('.builds time').textContent");
+    assert!(as_on_screen.as_str().unwrap().ends_with("ago") || as_on_screen == "just now", "{as_on_screen}");
+    browser.on_paper();
+    let is_seen = |selector: &str| {
+        browser.run(&format!("return document.querySelector('{selector}').checkVisibility()"))
+    };
+    assert_eq!((is_seen("nav"), is_seen(".reds .go")), (json!(false), json!(false)), "nothing to press");
+    assert_eq!(is_seen(".wait .y"), true, "why it waits");
+    let time = browser.run("return document.querySelector('.builds time').textContent");
+    let (day, hour) = time.as_str().unwrap().split_once(' ').expect("a day and an hour");
+    assert!(day.starts_with("20") && day.len() == 10 && hour.len() == 5, "{time}");
+    let is_whole = "return [...document.querySelectorAll('.rows time')].every(time => time.getBoundingClientRect().right <= innerWidth)";
+    assert_eq!(browser.run(is_whole), true);
+    browser.open(&page.url(&format!("/builds/{id}")));
+    let log = browser.run("const log = document.querySelector('.log'); return [log.scrollHeight <= log.clientHeight, document.querySelectorAll('.l').length > 300]");
+    assert_eq!(log, json!([true, true]), "the whole output is on the paper");
+    let ink = browser.run("return getComputedStyle(document.documentElement).getPropertyValue('--ink')");
+    assert_eq!(ink, "#1b1d20", "dark on light, whatever the screen is");
 }
 
 #[test]

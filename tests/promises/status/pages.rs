@@ -176,28 +176,101 @@ fn metrics_are_as_prometheus_wants_them_and_name_no_ref_and_no_commit() {
     assert!(output.status.success(), "{output:?}");
 }
 
-#[test]
-fn the_feed_is_well_formed_and_has_what_atom_asks_for() {
-    let (ci, id) = two_builds();
-    let feed = Page::of(&ci).text("/failures.atom");
-    let mut reader = Reader::from_str(&feed);
-    let mut names = Vec::new();
+/// The texts of all elements, by their names with those around them; of a link, where it leads.
+fn elements(xml: &str) -> Vec<(String, String)> {
+    let mut reader = Reader::from_str(xml);
+    let (mut path, mut found) = (Vec::new(), Vec::<(String, String)>::new());
+    let add = |found: &mut Vec<(String, String)>, path: &[String], text: &str| {
+        if let Some((_, of_it)) = found.last_mut().filter(|(name, _)| *name == path.join("/")) {
+            *of_it += text;
+        }
+    };
     loop {
-        match reader.read_event().unwrap() {
-            Event::Start(start) => names.push(start.name().as_ref().to_string()),
-            Event::Eof => break,
+        match reader.read_event().expect("well-formed") {
+            Event::Start(start) => {
+                path.push(start.name().as_ref().to_string());
+                found.push((path.join("/"), String::new()));
+            }
+            Event::Empty(link) => {
+                let href = link.try_get_attribute("href").unwrap().expect("it leads somewhere");
+                found.push((format!("{}/{}", path.join("/"), link.name().as_ref()), href.value.to_string()));
+            }
+            Event::Text(text) => add(&mut found, &path, &text),
+            Event::GeneralRef(name) => {
+                let character = match &*name {
+                    "amp" => "&",
+                    "lt" => "<",
+                    "gt" => ">",
+                    "quot" => "\"",
+                    "apos" => "'",
+                    other => panic!("&{other};"),
+                };
+                add(&mut found, &path, character);
+            }
+            Event::End(_) => _ = path.pop(),
+            Event::Eof => return found,
             _ => {}
         }
     }
-    assert_eq!(
-        names.iter().filter(|name| *name == "entry").count(),
-        1,
-        "what failed, and not what succeeded"
-    );
-    for (element, times) in [("id", 2), ("title", 2), ("updated", 2), ("name", 1), ("summary", 1)] {
-        assert_eq!(names.iter().filter(|name| *name == element).count(), times, "{element}");
+}
+
+#[test]
+fn the_feed_has_what_atom_asks_for_and_names_what_failed_the_same_for_ever() {
+    let ci = Installation::building("[[ $AMP_CI_COMMITTER_NAME == ana ]]");
+    let names = ["ana", "ben", "<b>&amp; ]]>", "a\"'\u{fffe}\u{202e}\u{1}z"];
+    for name in names {
+        ci.push(&Push::to("amp_mgms", "main").by(name, ""));
     }
-    assert!(feed.contains(&format!("amp_ci/{id}</id>")) && feed.contains("<name>ben</name>"), "{feed}");
+    ci.build(1);
+    let feed = Page::of(&ci).get("/failures.atom");
+    assert_eq!(feed.header("content-type"), "application/atom+xml; charset=utf-8");
+    let found = elements(&feed.text());
+    let texts = |path: &str| -> Vec<&str> {
+        found.iter().filter(|(name, _)| name == path).map(|(_, text)| text.as_str()).collect()
+    };
+    // RFC 4287, 4.1.1 and 4.1.2.
+    for element in ["feed/id", "feed/title", "feed/updated"] {
+        assert_eq!(texts(element).len(), 1, "{element}: {found:?}");
+    }
+    for element in ["id", "title", "updated", "author", "author/name", "link", "summary"] {
+        assert_eq!(
+            texts(&format!("feed/entry/{element}")).len(),
+            3,
+            "what failed, and not what succeeded: {element}"
+        );
+    }
+    for time in [texts("feed/updated"), texts("feed/entry/updated")].concat() {
+        time.parse::<jiff::Timestamp>().unwrap();
+    }
+    assert_eq!(texts("feed/updated")[0], texts("feed/entry/updated")[0], "the newest is first");
+    for link in [texts("feed/link"), texts("feed/entry/link")].concat() {
+        assert!(link.starts_with("http://127.0.0.1:"), "{link}");
+    }
+    assert_eq!(texts("feed/entry/author/name")[1..], [names[2], "ben"]);
+    let mut ids = texts("feed/entry/id");
+    for (id, record) in ids.iter().rev().zip(&ci.records()[1..]) {
+        assert_eq!(*id, format!("tag:127.0.0.1,2026:amp_ci/{}", record.id));
+    }
+    ids.dedup();
+    assert_eq!(ids.len(), 3);
+}
+
+#[test]
+fn whose_push_broke_a_branch_is_said_on_its_page_and_with_each_build_that_is_red_since() {
+    let (ci, broke) = two_builds();
+    let still = ci.push(&Push::to("amp_mgms", "main").by("eve", ""));
+    ci.build(1);
+    let page = Page::of(&ci);
+    let branch = page.text("/branch?repository=amp_mgms&ref=refs/heads/main");
+    assert!(branch.contains("went red <time") && branch.contains("broken by <bdi>ben</bdi>"), "{branch}");
+    assert!(branch.contains(&format!("href=\"/builds/{broke}\">what broke</a>")), "{branch}");
+    let red_since = format!("<dt>Red since</dt><dd><a href=\"/builds/{broke}\"><time");
+    assert!(page.text(&format!("/builds/{still}")).contains(&red_since));
+    let own = page.text(&format!("/builds/{broke}"));
+    assert!(
+        !own.contains("Red since") && own.contains("<dt>Before it</dt><dd><bdi>succeeded</bdi>"),
+        "{own}"
+    );
 }
 
 #[test]

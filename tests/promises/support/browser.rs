@@ -114,6 +114,15 @@ impl Browser {
         );
     }
 
+    /// As it is printed by somebody whose screen is dark.
+    pub fn on_paper(&self) {
+        self.devtools(
+            "Emulation.setEmulatedMedia",
+            &json!({"media": "print", "features": [{"name": "prefers-color-scheme", "value": "dark"}]}),
+        );
+        self.run("dispatchEvent(new Event('beforeprint'))");
+    }
+
     pub fn without_scripts(&self, without: bool) {
         self.devtools("Emulation.setScriptExecutionDisabled", &json!({"value": without}));
     }
