@@ -18,6 +18,7 @@
 //! * [`error_chain`]: errors that keep their causes.
 //! * [`git`]: what git is told of us.
 //! * [`log_file`]: a log that may be rotated.
+//! * [`own_name`]: what people call `build`.
 //! * [`proc_table`]: the kernel's table of processes.
 //! * [`program`]: finding a program.
 //! * [`terminal_text`]: what a terminal would show of an output, as plain text.
@@ -36,6 +37,7 @@ pub mod git;
 pub mod home;
 mod host;
 mod log_file;
+mod own_name;
 mod proc_table;
 mod program;
 pub mod queue;

@@ -157,7 +157,7 @@ fn pass(builder: &Builder) {
             // The next build runs it again.
             Ok(ProcessEnd::Stopped | ProcessEnd::Cancelled(_)) => return,
             Ok(ProcessEnd::Exited(status)) if status.success() => {}
-            Ok(ProcessEnd::Exited(status)) => {
+            Ok(ProcessEnd::Exited(status) | ProcessEnd::OutOfMemory(status)) => {
                 tracing::error!("scripts/after of {id} failed with {status}: see builds/{id}/after.log");
             }
             Ok(ProcessEnd::TimedOut(_)) => {

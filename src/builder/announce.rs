@@ -48,7 +48,8 @@ pub fn end(entry: &Claimed, result: &BuildResult, output: &str) {
     let what = what(entry);
     let outcome = match (result.outcome, result.rc, result.reason.as_deref()) {
         (Outcome::Succeeded, ..) => "succeeded".to_string(),
-        (Outcome::Failed, Some(rc), _) => format!("failed with rc {rc}"),
+        (Outcome::Failed, Some(rc), Some(reason)) => format!("failed: {reason}, rc {rc}"),
+        (Outcome::Failed, Some(rc), None) => format!("failed with rc {rc}"),
         (Outcome::TimedOut, Some(rc), Some(reason)) => format!("timed out: {reason}, rc {rc}"),
         (Outcome::Skipped, _, reason) => format!("skipped: {}", reason.unwrap_or_default()),
         (Outcome::Cancelled, _, reason) => format!("cancelled: {}", reason.unwrap_or_default()),

@@ -12,7 +12,7 @@ use std::{
     time::{Instant, SystemTime},
 };
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use rustix::io::Errno;
 
 use super::{
@@ -21,6 +21,7 @@ use super::{
     builder::Builder,
     completion::Ended,
     fault::Fault,
+    judgement::{Judgement, Try},
     launcher::{launched::Job, verdict_line::Nonce},
     left_over, machine,
     mail::letters,
@@ -39,23 +40,8 @@ use crate::{
     error_chain::{errno, in_full},
     host, proc_table,
     queue::{Cancel, Claimed, Retry},
-    records::{BuildResult, Cause, Outcome, Rc, Record, RunningAttempt, Verdict, excerpt},
+    records::{BuildResult, Cause, Outcome, Record, RunningAttempt, Verdict, excerpt},
 };
-
-/// So often a build may take `build` down with it, or come to no verdict, before it is given up.
-pub const ATTEMPTS: u32 = 3;
-
-/// So often it may meet something that is its own fault and not its script's.
-const OWN_FAULTS: u32 = 3;
-
-/// So often it may meet a fault of the machine.
-const MACHINE_FAULTS: u32 = 10;
-
-/// So long a script may ask for another try.
-const A_DAY: SignedDuration = SignedDuration::from_hours(24);
-
-/// By this exit code: EX_TEMPFAIL of sysexits.h.
-const TEMPFAIL: Rc = Rc::new(75);
 
 /// What the record's disk or our descriptors do not allow.
 const RECORD: &str = "a build cannot be recorded";
@@ -104,16 +90,6 @@ struct Script {
     text: Vec<u8>,
     output: MaskedLog,
     workspace: Workspace,
-}
-
-/// What follows from how the script ended.
-enum Judgement {
-    Final(Verdict),
-    PutBack,
-    /// The engine failed, and why.
-    TryAgain(String),
-    /// It pauses, and others go first; why.
-    Later(String),
 }
 
 impl<'a> Attempt<'a> {
@@ -235,6 +211,7 @@ impl<'a> Attempt<'a> {
         let early = self.record.take_progress();
         Ok(match end {
             ProcessEnd::Exited(status) => ScriptEnd::exited(status.into(), &early),
+            ProcessEnd::OutOfMemory(status) => ScriptEnd::Verdict(Verdict::OutOfMemory(status.into())),
             ProcessEnd::TimedOut(status) => ScriptEnd::Verdict(Verdict::timed_out(status.into(), limit)),
             ProcessEnd::Stopped => ScriptEnd::Stopped,
             ProcessEnd::Cancelled(status) => ScriptEnd::Cancelled(Some(status.into()), None),
@@ -297,62 +274,12 @@ impl<'a> Attempt<'a> {
         Ok(running)
     }
 
-    /// What follows from it; if the engine failed, the operator hears.
+    /// What follows from it. Where the engine failed, the operator hears: what may run on there is theirs to end.
     fn judge(&self, end: ScriptEnd) -> Result<Judgement, Fault> {
-        let failure = match end {
-            ScriptEnd::Verdict(Verdict::Ran(rc)) if rc == TEMPFAIL => return Ok(self.again_later()),
-            ScriptEnd::Verdict(verdict) => return Ok(Judgement::Final(verdict)),
-            ScriptEnd::Stopped if self.builder.supervisor.is_doubted() => return Ok(self.is_suspect()),
-            ScriptEnd::Stopped => return Ok(Judgement::PutBack),
-            ScriptEnd::Cancelled(rc, left) => return self.cancelled(rc, left),
-            ScriptEnd::NoVerdict(failure) => failure,
-        };
-        self.tell_fallback(&failure).map_err(Fault::at("a letter cannot be stored"))?;
-        if self.number < ATTEMPTS {
-            return Ok(Judgement::TryAgain(failure.why));
+        if let ScriptEnd::NoVerdict(failure) | ScriptEnd::Cancelled(_, Some(failure)) = &end {
+            self.tell_fallback(failure).map_err(Fault::at("a letter cannot be stored"))?;
         }
-        let reason =
-            format!("the launcher came to no verdict, and this was try {}: {}", self.number, failure.why);
-        Ok(Judgement::Final(Verdict::Error(Cause::Engine, reason)))
-    }
-
-    /// It may be this one that stopped us: that counts as a try, and the others are built first.
-    fn is_suspect(&self) -> Judgement {
-        let why = "build was ended by a signal of unknown origin";
-        if self.number < ATTEMPTS {
-            return Judgement::Later(why.to_string());
-        }
-        let reason = format!("{why} while this ran, and this was try {}", self.number);
-        Judgement::Final(Verdict::Error(Cause::Crash, reason))
-    }
-
-    /// Who does not want it any more, and why.
-    fn cancel_request(&self) -> Cancel {
-        Cancel::of(&self.builder.home.queue(), &self.entry.id).unwrap_or_default()
-    }
-
-    /// Somebody did not want it any more, and it has been ended.
-    fn cancelled(&self, rc: Option<Rc>, left: Option<String>) -> Result<Judgement, Fault> {
-        let mut reason = self.cancel_request().words();
-        if let Some(left) = left {
-            // What runs on there is the operator's to end.
-            self.tell_fallback(&NoVerdict { why: left.clone(), words: String::new() })
-                .map_err(Fault::at("a letter cannot be stored"))?;
-            reason = format!("{reason}; what runs on the engine could not be taken away: {left}");
-        }
-        Ok(Judgement::Final(Verdict::Cancelled(rc, reason)))
-    }
-
-    /// It cannot be built now, says the script.
-    fn again_later(&self) -> Judgement {
-        let asked = "its script asked for another try (exit code 75)";
-        match &self.put_back {
-            Some(before) if before.age(Timestamp::now()) >= A_DAY => {
-                let reason = format!("{asked} for a whole day");
-                Judgement::Final(Verdict::Error(Cause::Tempfail, reason))
-            }
-            _ => Judgement::Later(asked.to_string()),
-        }
+        Ok(self.as_try().judge(end, || self.cancel_request()))
     }
 
     /// Whose fault is it? The machine's only if the same fails without this entry.
@@ -361,19 +288,21 @@ impl<'a> Attempt<'a> {
         {
             self.make_room();
         }
-        let times = self.put_back.as_ref().map_or(0, |before| before.count) + 1;
-        let (cause, limit, machine) = match machine::fault(self.builder) {
-            Some(fault) => (Cause::Machine, MACHINE_FAULTS, Some(fault)),
-            None => (Cause::Record, OWN_FAULTS, None),
-        };
-        match machine {
-            _ if times >= limit => {
-                let reason = format!("{fault}, and this was time {times}");
-                Ok(Judgement::Final(Verdict::Error(cause, reason)))
-            }
-            Some(machine) => Err(machine),
-            None => Ok(Judgement::Later(fault.to_string())),
+        self.as_try().blame(fault, machine::fault(self.builder))
+    }
+
+    fn as_try(&self) -> Try<'_> {
+        Try {
+            number: self.number,
+            put_back: self.put_back.as_ref(),
+            is_doubted: self.builder.supervisor.is_doubted(),
+            now: Timestamp::now(),
         }
+    }
+
+    /// Who does not want it any more, and why.
+    fn cancel_request(&self) -> Cancel {
+        Cancel::of(&self.builder.home.queue(), &self.entry.id).unwrap_or_default()
     }
 
     /// What it has put out must not be what keeps the disk full: an excerpt of it stays, in memory.

@@ -83,6 +83,11 @@ impl Builder {
         format!("{}-{id}", self.tag)
     }
 
+    /// What the marks of all our builds begin with.
+    pub fn mark_prefix(&self) -> String {
+        format!("{}-", self.tag)
+    }
+
     /// What no output may show.
     pub fn mask(&self) -> Mask {
         secrets::mask(&self.home, &self.settings.mask, &self.settings.git_base)

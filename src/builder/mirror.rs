@@ -195,7 +195,7 @@ impl Keeper<'_> {
         let deadline = Cell::new(Some(Instant::now() + LIMIT));
         let why = match run::start(supervisor, &spec)?.follow(&mut keep, &deadline, Some(self.cancel))? {
             ProcessEnd::Exited(status) if ExitStatus::success(&status) => return Ok(()),
-            ProcessEnd::Exited(status) => status.to_string(),
+            ProcessEnd::Exited(status) | ProcessEnd::OutOfMemory(status) => status.to_string(),
             ProcessEnd::TimedOut(_) => format!("no end after {} s", LIMIT.as_secs()),
             ProcessEnd::Stopped => "stopped".to_string(),
             ProcessEnd::Cancelled(_) => "cancelled".to_string(),

@@ -17,6 +17,7 @@ pub mod drain;
 pub mod fault;
 pub mod fault_log;
 pub mod heartbeat;
+pub mod judgement;
 pub mod launcher;
 pub mod left_over;
 pub mod log;

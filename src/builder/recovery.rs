@@ -12,10 +12,10 @@ use rustix::process::Signal;
 
 use super::{
     after, announce,
-    attempt::ATTEMPTS,
     builder::Builder,
     completion::Ended,
     fault::Fault,
+    judgement::ATTEMPTS,
     launcher::launcher::Launcher,
     left_over, machine,
     mail::letters,
@@ -42,6 +42,7 @@ pub fn recover(builder: &Builder, listing: &Listing, tell: &mut dyn FnMut(&Fault
         // It takes its job away on SIGTERM; on SIGKILL it cannot.
         ask_to_end(&builder.supervisor, &mut trees);
     }
+    builder.supervisor.end_cgroups(&builder.mark_prefix());
     for tree in &mut trees {
         tree.kill(&builder.supervisor);
     }

@@ -12,7 +12,7 @@ pub enum ScriptEnd {
     /// We were told to stop.
     Stopped,
     /// Nobody wants it any more. Why what it left on the engine could not be taken away, if that is so.
-    Cancelled(Option<Rc>, Option<String>),
+    Cancelled(Option<Rc>, Option<NoVerdict>),
     /// The launcher ended without one.
     NoVerdict(NoVerdict),
 }

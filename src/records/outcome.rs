@@ -80,6 +80,8 @@ pub enum Cause {
     Machine,
     /// It asked for another try (exit code 75) for a whole day.
     Tempfail,
+    /// Memory had run out, and the kernel ended it.
+    Memory,
     /// One that a later version knows.
     #[serde(other)]
     Other,
@@ -90,6 +92,8 @@ pub enum Cause {
 pub enum Verdict {
     /// The script ran to its end.
     Ran(Rc),
+    /// The kernel ended all of it, because memory had run out.
+    OutOfMemory(Rc),
     /// The script was ended; the reason is a phrase that goes on after "The script was".
     TimedOut(Rc, String),
     /// Nothing ran, and nobody needs to hear of it.
@@ -112,7 +116,7 @@ impl Verdict {
     pub fn outcome(&self) -> Outcome {
         match self {
             Self::Ran(rc) if rc.is_success() => Outcome::Succeeded,
-            Self::Ran(_) => Outcome::Failed,
+            Self::Ran(_) | Self::OutOfMemory(_) => Outcome::Failed,
             Self::TimedOut(..) => Outcome::TimedOut,
             Self::Skipped(_) => Outcome::Skipped,
             Self::Error(..) => Outcome::Error,
@@ -124,7 +128,7 @@ impl Verdict {
     /// The exit code, if something ran.
     pub fn rc(&self) -> Option<Rc> {
         match self {
-            Self::Ran(rc) | Self::TimedOut(rc, _) => Some(*rc),
+            Self::Ran(rc) | Self::OutOfMemory(rc) | Self::TimedOut(rc, _) => Some(*rc),
             Self::Cancelled(rc, _) => *rc,
             Self::Skipped(_) | Self::Error(..) | Self::Superseded(_) => None,
         }
@@ -134,6 +138,7 @@ impl Verdict {
     pub fn reason(&self) -> Option<&str> {
         match self {
             Self::Ran(_) | Self::Superseded(_) => None,
+            Self::OutOfMemory(_) => Some("ended by the kernel, because memory had run out"),
             Self::TimedOut(_, reason)
             | Self::Skipped(reason)
             | Self::Error(_, reason)
@@ -145,6 +150,7 @@ impl Verdict {
     pub fn cause(&self) -> Option<Cause> {
         match self {
             Self::Error(cause, _) => Some(*cause),
+            Self::OutOfMemory(_) => Some(Cause::Memory),
             _ => None,
         }
     }

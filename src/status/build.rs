@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::{
     document::{Asked, Bad, Document, Finished, Running, RunningStage, Waiting},
     folder::Folder,
-    reader::{self, RecordState},
+    records::{self, RecordState},
 };
 use crate::{home::Home, queue::EntryId, records::Outcome};
 
@@ -54,18 +54,11 @@ impl Build {
 
     /// One that is not on view: older than the newest records.
     fn older(home: &Home, id: &EntryId) -> Option<Self> {
-        match reader::read_record(&Folder::open(&home.builds()).ok()?, id) {
-            RecordState::Final(finished) => Some(Self::Finished(Arc::new(*finished))),
+        match records::read(&Folder::open(&home.builds()).ok()?, id) {
+            RecordState::Final(finished) => Some(Self::Finished(finished)),
             RecordState::Begun { asked, attempt: Some(attempt), .. } if attempt.script_pid.is_some() => {
-                Some(Self::Running(Running {
-                    asked,
-                    stage: RunningStage::Running,
-                    started: Some(attempt.started),
-                    attempt: Some(attempt.attempt),
-                    host: Some(attempt.host),
-                    usual_seconds: None,
-                    cancelling: false,
-                }))
+                let stage = RunningStage::Running;
+                Some(Self::Running(Running { stage, ..Running::of(asked, Some(attempt)) }))
             }
             RecordState::Begun { asked, problem, .. } => {
                 Some(Self::Finished(Arc::new(Finished::unreadable(asked, problem))))

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::{
     queue::{BuildRequest, EntryId, Origin, fields::is_address, origin::Why as Queued},
-    records::{BuildResult, Cause, Outcome, Rc},
+    records::{BuildResult, Cause, Outcome, Rc, RunningAttempt},
 };
 
 /// Everything that is to be seen of an installation at one moment.
@@ -373,6 +373,18 @@ pub fn queued(id: &EntryId) -> Option<Timestamp> {
         seconds.parse().ok().filter(|seconds| (946_684_800..4_102_444_800).contains(seconds))?;
     let nanos: i32 = format!("{fraction:0<9.9}").parse().ok()?;
     Timestamp::new(seconds, nanos).ok()
+}
+
+impl Running {
+    /// What its record says of its try; it is being prepared until somebody says more.
+    pub fn of(asked: Asked, attempt: Option<RunningAttempt>) -> Self {
+        let (started, attempt, host) = match attempt {
+            Some(attempt) => (Some(attempt.started), Some(attempt.attempt), Some(attempt.host)),
+            None => (None, None, None),
+        };
+        let stage = RunningStage::Preparing;
+        Self { asked, stage, started, attempt, host, usual_seconds: None, cancelling: false }
+    }
 }
 
 impl Finished {

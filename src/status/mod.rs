@@ -5,12 +5,17 @@
 pub mod branches;
 pub mod build;
 pub mod document;
+pub mod entries;
 pub mod folder;
 pub mod health;
+pub mod look;
 pub mod output;
+pub mod queue_names;
 pub mod reader;
+pub mod records;
 pub mod select;
 pub mod spoken;
+pub mod standing;
 pub mod terminal;
 pub mod waits;
 pub mod web;

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, io};
 
 use super::{
     folder::Folder,
-    reader::{self, NEWEST, RecordState},
+    records::{self, NEWEST, RecordState},
 };
 use crate::{
     home::Home,
@@ -136,7 +136,7 @@ fn latest_of(home: &Home, ids: &Ids, word: &str) -> Option<EntryId> {
         })
     });
     let recorded = Folder::open(&home.builds()).ok().and_then(|builds| {
-        ids.recorded.iter().rev().take(NEWEST).find(|id| match reader::read_record(&builds, id) {
+        ids.recorded.iter().rev().take(NEWEST).find(|id| match records::read(&builds, id) {
             RecordState::Final(build) => {
                 is_meant(build.asked.repository.as_deref(), build.asked.git_ref.as_deref())
             }

@@ -33,6 +33,7 @@ pub fn cause(cause: Cause) -> &'static str {
         Cause::Crash => "a crash of build",
         Cause::Record => "its record",
         Cause::Machine => "the machine",
+        Cause::Memory => "too little memory",
         Cause::Tempfail => "something that it needs",
         Cause::Other => "something else",
     }

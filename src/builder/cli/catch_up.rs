@@ -12,6 +12,7 @@ use crate::{
     },
     forge::catch_up::{self, CaughtUp, Head, How, Pauses},
     home::Home,
+    own_name::own_name,
 };
 
 #[derive(Args)]
@@ -38,7 +39,7 @@ pub fn run(home: &Home, arguments: CatchUpArguments) -> Result<u8, Failure> {
     }
     let Some(found) = catch_up::run(home, &settings.git_base, how, &Pauses::default())? else {
         if how != How::Once {
-            eprintln!("build: another catch-up is at it");
+            eprintln!("{}: another catch-up is at it", own_name());
         }
         return Ok(0);
     };
@@ -75,7 +76,7 @@ fn say_it(found: &CaughtUp, how: How) {
         say(format!("{what}: {}", shown(head)));
     }
     for (repository, why) in &found.look.failed {
-        eprintln!("build: {repository} could not be asked: {why}");
+        eprintln!("{}: {repository} could not be asked: {why}", own_name());
     }
     if found.queued.is_empty() && found.look.unknown.is_empty() && found.look.failed.is_empty() {
         say("nothing is missing".to_string());

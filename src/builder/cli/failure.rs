@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use crate::builder::settings::SettingError;
+use crate::{builder::settings::SettingError, own_name::own_name};
 
 pub struct Failure {
     pub code: u8,
@@ -15,7 +15,7 @@ impl Failure {
     }
 
     pub fn tell(self) -> ExitCode {
-        eprintln!("build: {:#}", self.error);
+        eprintln!("{}: {:#}", own_name(), self.error);
         ExitCode::from(self.code)
     }
 }

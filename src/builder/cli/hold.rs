@@ -7,7 +7,7 @@ use clap::Args;
 use jiff::Timestamp;
 
 use super::failure::Failure;
-use crate::{asker, home::Home, queue::control, text::printable};
+use crate::{asker, home::Home, own_name::own_name, queue::control, text::printable};
 
 #[derive(Args)]
 pub struct HoldArguments {
@@ -25,7 +25,7 @@ pub fn hold(home: &Home, HoldArguments { reason }: &HoldArguments) -> Result<u8,
         line = format!("{line}: {}", printable(&reason));
     }
     if control::hold(&home.queue(), &line)? {
-        say("nothing new is built until `build unhold`; pushes go on being queued");
+        say(&format!("nothing new is built until `{} unhold`; pushes go on being queued", own_name()));
         return Ok(0);
     }
     let said = control::said(&home.queue())?.filter(|said| !said.is_empty());

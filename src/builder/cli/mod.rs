@@ -12,6 +12,7 @@ use self::{
 };
 use crate::{
     home::{Home, HomeError},
+    own_name::own_name,
     status::terminal::{self, LogArguments, StatusArguments, WaitArguments},
 };
 
@@ -115,12 +116,13 @@ smtp://host?tls=required; file:///dir writes .eml files).
 
 /// Does what the command line says.
 pub fn run() -> ExitCode {
-    let matches = Arguments::command().get_matches();
+    let command = Arguments::command().name(own_name()).bin_name(own_name());
+    let matches = command.clone().get_matches();
     let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     if let (Some(verb), Some(flag)) = (matches.subcommand_name(), flag_of_the_drain(&matches)) {
         let why =
             format!("'--{}' is a flag of the drain, or has to stand behind '{verb}'", flag.replace('_', "-"));
-        Arguments::command().error(ErrorKind::ArgumentConflict, why).exit();
+        command.clone().error(ErrorKind::ArgumentConflict, why).exit();
     }
     carry_out(arguments).map_or_else(Failure::tell, ExitCode::from)
 }

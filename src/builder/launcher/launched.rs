@@ -113,7 +113,7 @@ impl Job<'_> {
             tracing::warn!("{}", in_full(&error));
             // Before its next try it is taken away in any case.
             if let ScriptEnd::Cancelled(_, left) = &mut end {
-                *left = Some(in_full(&error));
+                *left = Some(NoVerdict { why: in_full(&error), words: String::new() });
             }
         }
         Ok(end)
@@ -140,9 +140,10 @@ impl Job<'_> {
             )),
             (None, ProcessEnd::Stopped) => ScriptEnd::Stopped,
             (None, ProcessEnd::Cancelled(_)) => ScriptEnd::Cancelled(None, None),
-            (None, ProcessEnd::Exited(status) | ProcessEnd::TimedOut(status)) => {
-                no_verdict(format!("{} ended with {status}: {last}", self.launcher.start.program()))
-            }
+            (
+                None,
+                ProcessEnd::Exited(status) | ProcessEnd::OutOfMemory(status) | ProcessEnd::TimedOut(status),
+            ) => no_verdict(format!("{} ended with {status}: {last}", self.launcher.start.program())),
         }
     }
 }

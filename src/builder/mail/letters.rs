@@ -286,11 +286,10 @@ impl Letterhead {
 
 /// In the original's words.
 fn build_failed(request: &BuildRequest, result: &BuildResult, output: &str) -> String {
-    let reason = result.reason.as_deref().unwrap_or("no reason on record");
-    let came_out = match (result.outcome, result.rc) {
-        (Outcome::TimedOut, Some(rc)) => format!("was {reason}, returned an rc of {rc}"),
-        (_, Some(rc)) => format!("returned an rc of {rc}"),
-        (_, None) => format!("could not be run ({reason})"),
+    let came_out = match (result.rc, result.reason.as_deref()) {
+        (Some(rc), Some(reason)) => format!("was {reason}, returned an rc of {rc}"),
+        (Some(rc), None) => format!("returned an rc of {rc}"),
+        (None, reason) => format!("could not be run ({})", reason.unwrap_or("no reason on record")),
     };
     let newline = if output.is_empty() || output.ends_with('\n') { "" } else { "\n" };
     format!(

@@ -3,9 +3,11 @@
 //! Knows no record, no entry and no mail: a directory, words, variables and a mark are all that it is given.
 
 pub mod bell;
+pub mod cgroup;
 pub mod environment;
 pub mod mark;
 pub mod mask;
+pub mod mounts;
 pub mod output_log;
 pub mod run;
 pub mod sender;

@@ -4,7 +4,10 @@ use std::{
     cell::Cell,
     ffi::OsString,
     io,
-    os::fd::{AsFd, OwnedFd},
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::process::ExitStatusExt,
+    },
     path::Path,
     process::{Child, ExitStatus, Stdio},
     thread,
@@ -18,7 +21,7 @@ use rustix::{
     process::{Pid, PidfdFlags, Signal, kill_process, kill_process_group, pidfd_open},
 };
 
-use super::{bell::Bell, environment, mark::MARK, supervisor::Supervisor, tree::Tree};
+use super::{bell::Bell, cgroup::Cgroup, environment, mark::MARK, supervisor::Supervisor, tree::Tree};
 use crate::{detached, error_chain::at, proc_table};
 
 /// Takes output as it comes.
@@ -68,6 +71,8 @@ pub struct Running<'a> {
 pub enum ProcessEnd {
     /// By itself.
     Exited(ExitStatus),
+    /// By the kernel, because memory had run out.
+    OutOfMemory(ExitStatus),
     /// By us, when its time was up.
     TimedOut(ExitStatus),
     /// By us, because we were told to stop.
@@ -87,10 +92,13 @@ pub fn start<'a>(supervisor: &'a Supervisor, spec: &ProcessSpec) -> io::Result<R
     } else {
         to_output.try_clone()?
     };
-    let (name, arguments) = spec.words.split_first().expect("a program has a name");
-    let mut command = detached::command(name);
+    let cgroup = supervisor.cgroup(spec.mark);
+    let enter = cgroup.iter().flat_map(Cgroup::enter);
+    let mut words = enter.chain(spec.words.iter().cloned());
+    let name = words.next().expect("a program has a name");
+    let mut command = detached::command(&name);
     command
-        .args(arguments)
+        .args(words)
         .current_dir(spec.dir)
         .env_clear()
         .envs(environment::inherited())
@@ -107,7 +115,7 @@ pub fn start<'a>(supervisor: &'a Supervisor, spec: &ProcessSpec) -> io::Result<R
     drop(command);
     let pid = child.id().cast_signed();
     let ended = pipes[0].1.try_clone()?;
-    let tree = Tree::new(spec.mark, proc_table::start(pid).map(|start| (pid, start)));
+    let tree = Tree::new(spec.mark, proc_table::start(pid).map(|start| (pid, start)), cgroup);
     let mut running = Running { supervisor, child, ended, pipes, tree };
     let watched = Pid::from_raw(pid).ok_or(Errno::SRCH);
     match watched.and_then(|pid| pidfd_open(pid, PidfdFlags::empty())) {
@@ -157,8 +165,12 @@ impl Running<'_> {
         let rest = self.copy(keep);
         let ended = followed?;
         rest?;
-        let status = status?;
+        let (status, ran_out_of_memory) = status?;
         Ok(match ended {
+            // One that outlives the end of a part of it, has its own verdict.
+            StopReason::Itself if ran_out_of_memory && status.signal() == Some(Signal::KILL.as_raw()) => {
+                ProcessEnd::OutOfMemory(status)
+            }
             StopReason::Itself => ProcessEnd::Exited(status),
             StopReason::Deadline => ProcessEnd::TimedOut(status),
             StopReason::Told => ProcessEnd::Stopped,
@@ -259,8 +271,8 @@ impl Running<'_> {
         Ok(())
     }
 
-    /// Ends what is left of the build, at once, and takes the script's status.
-    fn end_all(&mut self) -> io::Result<ExitStatus> {
+    /// Ends what is left of the build, at once, and takes the script's status, and whether memory ran out.
+    fn end_all(&mut self) -> io::Result<(ExitStatus, bool)> {
         let supervisor = self.supervisor;
         // While its leader is not waited for, the group's number cannot be anybody else's.
         if let Some(group) = Pid::from_raw(self.child.id().cast_signed())
@@ -271,12 +283,9 @@ impl Running<'_> {
         }
         let status = self.child.wait();
         supervisor.forget(&self.child);
-        // Whoever lost its parent has become our child. No such child: nothing to walk.
-        if !supervisor.orphans().is_empty() {
-            self.tree.kill(supervisor);
-            supervisor.note_refusing(self.tree.mark(), self.tree.start().unwrap_or_default());
-        }
-        status
+        let ran_out_of_memory = self.tree.ran_out_of_memory();
+        self.tree.end(supervisor);
+        Ok((status?, ran_out_of_memory))
     }
 }
 

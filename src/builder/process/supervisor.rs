@@ -20,6 +20,7 @@ use rustix::{
 
 use super::{
     bell::Bell,
+    cgroup::{Cgroup, Hierarchy},
     mark::{self, Marked},
 };
 use crate::proc_table::{self, Process};
@@ -37,6 +38,7 @@ pub struct Supervisor {
     doubted: AtomicBool,
     known: Mutex<HashSet<i32>>,
     table: Mutex<Table>,
+    cgroups: Option<Hierarchy>,
     /// What would not end: nobody waits for it again. By number and start.
     given_up: Mutex<HashMap<i32, u64>>,
     left: Mutex<Vec<Left>>,
@@ -74,6 +76,7 @@ impl Supervisor {
             doubted: AtomicBool::new(false),
             known: Mutex::default(),
             table: Mutex::default(),
+            cgroups: Hierarchy::delegated(),
             given_up: Mutex::default(),
             left: Mutex::default(),
         })
@@ -193,6 +196,28 @@ impl Supervisor {
         given_up
             .get(&pid)
             .is_some_and(|start| proc_table::process(pid).is_some_and(|process| process.start == *start))
+    }
+
+    /// A cgroup for the processes with this mark, where we can have one.
+    pub fn cgroup(&self, mark: &str) -> Option<Cgroup> {
+        self.cgroups.as_ref()?.group(mark)
+    }
+
+    /// Ends and removes the cgroups of all marks that begin so. Only for when no build runs.
+    pub fn end_cgroups(&self, prefix: &str) {
+        let left = self.cgroups.as_ref().map(|cgroups| cgroups.groups(prefix)).unwrap_or_default();
+        left.iter().for_each(Cgroup::kill);
+        for cgroup in &left {
+            self.remove(cgroup);
+        }
+    }
+
+    /// Removes one that was ended. If something in it will not go, it stays.
+    pub fn remove(&self, cgroup: &Cgroup) {
+        until_gone(|| {
+            let stays = cgroup.processes().iter().any(|pid| self.has_given_up(*pid));
+            Met { alive: usize::from(!stays && !cgroup.remove()), refusing: 0 }
+        });
     }
 
     fn known(&self) -> MutexGuard<'_, HashSet<i32>> {

@@ -1,9 +1,10 @@
 //! The processes of a build, wherever they went, and their end.
 //!
-//! A process is a build's if its environment carries the build's mark, if it descends from the build's bash
-//! or from a marked process, or if it was seen to before. `build` is a child subreaper, so whatever loses its
-//! parent becomes its child: when `build` has no children but the scripts it started, nothing is left. Of another account's
-//! processes (sudo, a setuid program) the mark cannot be read: after a death of `build` the script's process group tells.
+//! A process is a build's if it is in the build's cgroup, where it has one, if its environment carries the build's mark,
+//! if it descends from the build's bash or from such a process, or if it was seen to before. `build` is a child subreaper,
+//! so whatever loses its parent becomes its child: when `build` has no children but the scripts it started, nothing is left.
+//! Of another account's processes (sudo, a setuid program) the mark cannot be read: after a death of `build` the script's
+//! process group tells.
 
 use std::collections::{HashMap, HashSet};
 
@@ -13,6 +14,7 @@ use rustix::{
 };
 
 use super::{
+    cgroup::Cgroup,
     mark::{MARK, Marked},
     supervisor::{Met, Supervisor, signal, until_gone},
 };
@@ -31,22 +33,19 @@ pub struct Tree {
     script: Option<(i32, u64)>,
     /// Roots and members seen before: process number and start time, which together are never reused.
     seen: HashMap<i32, u64>,
+    cgroup: Option<Cgroup>,
 }
 
 impl Tree {
-    /// The processes with this mark, and its script, by number and start, with its descendants.
-    pub fn new(mark: &str, script: Option<(i32, u64)>) -> Self {
+    /// The processes with this mark, those in the cgroup, and its script, by number and start, with its descendants.
+    pub fn new(mark: &str, script: Option<(i32, u64)>, cgroup: Option<Cgroup>) -> Self {
         let variable = format!("{MARK}={mark}").into_bytes();
-        Self { mark: mark.to_string(), variable, script, seen: script.into_iter().collect() }
+        Self { mark: mark.to_string(), variable, script, seen: script.into_iter().collect(), cgroup }
     }
 
     /// What a dead `build` left. By its number and start alone its script is not ended: the record may be a copy.
     pub fn left(mark: &str, script: Option<(i32, u64)>) -> Self {
-        Self { seen: HashMap::new(), ..Self::new(mark, script) }
-    }
-
-    pub fn mark(&self) -> &str {
-        &self.mark
+        Self { seen: HashMap::new(), ..Self::new(mark, script, None) }
     }
 
     /// When the script was started, in ticks since boot.
@@ -77,6 +76,27 @@ impl Tree {
         !self.members(supervisor).is_empty()
     }
 
+    /// Has the kernel killed any of it because memory had run out? Only a cgroup can tell.
+    pub fn ran_out_of_memory(&self) -> bool {
+        self.cgroup.as_ref().is_some_and(Cgroup::ran_out_of_memory)
+    }
+
+    /// When the script has been waited for: SIGKILL until nothing is left, nor its cgroup. What will not go is given up.
+    pub fn end(&mut self, supervisor: &Supervisor) {
+        // All that stayed where it was put goes in one step, whatever it did to hide, and whose ever it is.
+        if let Some(cgroup) = &self.cgroup {
+            cgroup.kill();
+        }
+        // Whoever lost its parent has become our child. No such child: nothing to walk.
+        if !supervisor.orphans().is_empty() {
+            self.kill(supervisor);
+            supervisor.note_refusing(&self.mark, self.start().unwrap_or_default());
+        }
+        if let Some(cgroup) = self.cgroup.take() {
+            supervisor.remove(&cgroup);
+        }
+    }
+
     /// SIGKILL until nothing is left. What will not go is given up.
     pub fn kill(&mut self, supervisor: &Supervisor) {
         // Stopped first: who cannot fork cannot slip away between two looks, nor lose the parent that it is known by.
@@ -100,10 +120,12 @@ impl Tree {
     fn members(&mut self, supervisor: &Supervisor) -> Vec<Process> {
         let processes = &*supervisor.processes();
         let own = getpid().as_raw_nonzero().get();
+        let inside = self.cgroup.as_ref().map(Cgroup::processes).unwrap_or_default();
         let group = self.script.map(|(script, _)| script).filter(|_| self.group_is_its_own(processes));
         let is_root = |Marked { process, marks, hides }: &&Marked| {
             process.pid != own
-                && (self.seen.get(&process.pid) == Some(&process.start)
+                && (inside.contains(&process.pid)
+                    || self.seen.get(&process.pid) == Some(&process.start)
                     || marks.contains(&self.variable)
                     || *hides && Some(process.group) == group && !may_signal(process.pid))
         };

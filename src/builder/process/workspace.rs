@@ -3,15 +3,12 @@
 use std::{
     fs::DirBuilder,
     io::{self, ErrorKind},
-    os::unix::{
-        ffi::OsStrExt,
-        fs::{DirBuilderExt, MetadataExt},
-    },
+    os::unix::fs::{DirBuilderExt, MetadataExt},
     path::{Path, PathBuf},
     process::{Command, ExitStatus, Stdio},
 };
 
-use super::supervisor::Supervisor;
+use super::{mounts::mounts, supervisor::Supervisor};
 use crate::error_chain::at;
 
 /// The directory of workspaces, resolved and found safe.
@@ -135,14 +132,7 @@ impl Workspace {
 
     /// A build that runs as root may have mounted something.
     fn holds_a_mount(&self) -> bool {
-        let inside = [self.0.as_os_str().as_bytes(), b"/"].concat();
-        let mounts = fs_err::read("/proc/self/mountinfo").unwrap_or_default();
-        mounts.split(|byte| *byte == b'\n').any(|mount| {
-            mount
-                .split(|byte| *byte == b' ')
-                .nth(MOUNT_POINT)
-                .is_some_and(|at| unescaped(at).starts_with(&inside))
-        })
+        mounts().iter().any(|mount| mount.point != self.0 && mount.point.starts_with(&self.0))
     }
 
     /// One of the system's programs on this directory, silently.
@@ -160,24 +150,4 @@ impl Workspace {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         supervisor.run(&mut command).map_err(at(format_args!("cannot run {program}")))
     }
-}
-
-/// The field of proc(5), `/proc/PID/mountinfo`.
-const MOUNT_POINT: usize = 4;
-
-/// Blanks and backslashes are written there as three octal digits.
-fn unescaped(path: &[u8]) -> Vec<u8> {
-    let mut plain = Vec::with_capacity(path.len());
-    let mut rest = path;
-    while let Some((&byte, after)) = rest.split_first() {
-        let code = after.get(..3).filter(|_| byte == b'\\').and_then(|code| str::from_utf8(code).ok());
-        if let Some(code) = code.and_then(|code| u8::from_str_radix(code, 8).ok()) {
-            plain.push(code);
-            rest = &after[3..];
-        } else {
-            plain.push(byte);
-            rest = after;
-        }
-    }
-    plain
 }

@@ -5,7 +5,7 @@ use std::{
     io::{self, ErrorKind},
 };
 
-use crate::status::select::NoBuild;
+use crate::{error_chain::in_full, own_name::own_name, status::select::NoBuild};
 
 /// Why a verb ends early.
 #[derive(Debug, thiserror::Error)]
@@ -24,13 +24,13 @@ impl Failure {
             Self::Io(error) if error.kind() == ErrorKind::BrokenPipe => 0,
             Self::NoBuild(error) => {
                 match error.source() {
-                    Some(source) => eprintln!("build: {error}: {source}"),
-                    None => eprintln!("build: {error}"),
+                    Some(source) => eprintln!("{}: {error}: {source}", own_name()),
+                    None => eprintln!("{}: {error}", own_name()),
                 }
                 error.exit_code()
             }
             Self::Io(error) => {
-                eprintln!("build: {}", crate::error_chain::in_full(&error));
+                eprintln!("{}: {}", own_name(), in_full(&error));
                 5
             }
         }

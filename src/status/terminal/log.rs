@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     home::Home,
+    own_name::own_name,
     queue::EntryId,
     status::{
         output::{Followed, Follower, Output},
@@ -49,7 +50,7 @@ pub fn run(home: &Home, arguments: &LogArguments) -> Result<u8, Failure> {
             Err(state) => return Ok(wait::exit_code(&id, &state)),
         },
         None => {
-            eprintln!("build: {id} has no output");
+            eprintln!("{}: {id} has no output", own_name());
             return Ok(0);
         }
     };
@@ -125,7 +126,7 @@ impl Shown {
 
     fn say(&mut self, what: &str) -> io::Result<()> {
         self.stdout.flush()?;
-        eprintln!("build: {what}");
+        eprintln!("{}: {what}", own_name());
         Ok(())
     }
 }

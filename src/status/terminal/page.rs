@@ -8,6 +8,7 @@ use jiff::{Timestamp, tz::TimeZone};
 use super::table::{self, Cell};
 use crate::{
     home::Home,
+    own_name::own_name,
     queue::EntryId,
     records::Outcome,
     status::{
@@ -79,7 +80,12 @@ fn headline(out: &mut Vec<u8>, document: &Document) -> io::Result<()> {
             writeln!(out, "{well} · {}{free}", drain(&document.drain, document.now))?;
         }
         Some((worst, others)) => {
-            writeln!(out, "{RED}✗ CI is not well{RED:#}: {}; see `build check`", printable(&worst.text))?;
+            writeln!(
+                out,
+                "{RED}✗ CI is not well{RED:#}: {}; see `{} check`",
+                printable(&worst.text),
+                own_name()
+            )?;
             for problem in others {
                 writeln!(out, "  also: {}", printable(&problem.text))?;
             }

@@ -7,6 +7,7 @@ use clap::Args;
 use super::failure::Failure;
 use crate::{
     home::Home,
+    own_name::own_name,
     queue::EntryId,
     records::{BuildResult, Outcome, RunningAttempt},
     status::{
@@ -60,11 +61,11 @@ pub fn exit_code(id: &EntryId, state: &State) -> u8 {
     match state {
         State::Over(outcome) => of_outcome(*outcome),
         State::Bad => {
-            eprintln!("build: {id} cannot be built: queue/bad/build-{id}.why says why");
+            eprintln!("{}: {id} cannot be built: queue/bad/build-{id}.why says why", own_name());
             5
         }
         State::Unknown(why) => {
-            eprintln!("build: {id}: {why}");
+            eprintln!("{}: {id}: {why}", own_name());
             5
         }
         State::Unfinished => 0,

@@ -27,7 +27,7 @@ use crate::{
         build::BuildDocument,
         document::{Finished, Problem},
         folder::Folder,
-        reader::{self, RecordState},
+        records::{self, RecordState},
     },
 };
 
@@ -220,11 +220,11 @@ fn listed(
         && let Ok(folder) = Folder::open(&home.builds())
     {
         let last = builds.last().map(|build| build.asked.id.clone()).or_else(|| before.cloned());
-        let ids =
-            last.and_then(|last| reader::newest_before(&folder, Some(&last), LISTED + 1 - builds.len()).ok());
+        let ids = last
+            .and_then(|last| records::newest_before(&folder, Some(&last), LISTED + 1 - builds.len()).ok());
         builds.extend(ids.into_iter().flat_map(|(ids, _)| ids).filter_map(|id| {
-            match reader::read_record(&folder, &id) {
-                RecordState::Final(build) => Some(Arc::new(*build)),
+            match records::read(&folder, &id) {
+                RecordState::Final(build) => Some(build),
                 RecordState::Begun { .. } | RecordState::Gone => None,
             }
         }));
@@ -345,8 +345,7 @@ async fn badge_svg(State(site): State<Arc<Site>>, RawQuery(query): RawQuery) -> 
 }
 
 async fn healthz(State(site): State<Arc<Site>>) -> Response {
-    let problems =
-        tokio::task::spawn_blocking(move || site.reader().look(Timestamp::now()).problems().to_vec()).await;
+    let problems = tokio::task::spawn_blocking(move || site.reader().look(Timestamp::now()).problems).await;
     let (status, text) = match problems {
         Ok(problems) if problems.is_empty() => (StatusCode::OK, "status: ok\n".to_string()),
         Ok(problems) => {

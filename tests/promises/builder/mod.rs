@@ -2,6 +2,7 @@
 
 mod after;
 mod cancel;
+mod cgroup;
 mod check;
 mod chunks;
 mod containment;

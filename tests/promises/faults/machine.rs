@@ -3,7 +3,6 @@
 use std::{
     fs,
     os::unix::fs::{PermissionsExt, symlink},
-    path::{Path, PathBuf},
     process::{Command, Output},
 };
 
@@ -12,38 +11,10 @@ use tempfile::TempDir;
 use crate::support::{
     files::{names, temp_dir},
     installation::{Installation, Push},
+    mount::Mount,
     need::or_skip,
     wait::wait_until,
 };
-
-/// A file system of its own at `at`, until dropped; none where mounting is not allowed.
-struct Mount(PathBuf);
-
-impl Mount {
-    fn tmpfs(at: &Path, options: &str) -> Option<Self> {
-        Self::with(at, &["-t", "tmpfs", "-o", options, "tmpfs"])
-    }
-
-    fn with(at: &Path, arguments: &[&str]) -> Option<Self> {
-        let mount = Command::new("mount").args(arguments).arg(at).output().unwrap();
-        if mount.status.success() {
-            return Some(Self(at.to_path_buf()));
-        }
-        or_skip("AMP_CI_REQUIRE_MOUNT", Some(&String::from_utf8_lossy(&mount.stderr)));
-        None
-    }
-
-    fn again(&self, options: &str) {
-        let done = Command::new("mount").args(["-o", &format!("remount,{options}")]).arg(&self.0).status();
-        assert!(done.unwrap().success());
-    }
-}
-
-impl Drop for Mount {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
-    }
-}
 
 /// An installation whose home has little space; letters and workspaces have theirs elsewhere.
 struct SmallDisk {

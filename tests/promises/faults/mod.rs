@@ -5,6 +5,7 @@ mod crash_points;
 mod disk_states;
 mod machine;
 mod mail;
+mod power_cut;
 mod slurm;
 mod stored;
 mod storm;

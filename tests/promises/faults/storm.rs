@@ -302,15 +302,15 @@ fn judge(storm: &Storm) {
     failed.sort();
     assert_eq!(told, failed);
     for (lane, ids) in &storm.queued {
-        judge_lane(ci, lane, ids);
+        judge_lane(&ci.path("lanes"), lane, ids);
     }
     eprintln!("{} answered, {} records {counts:?}; killed {:?}", answered.len(), records.len(), storm.kills);
 }
 
 /// One at a time, and in the order in which the pushes were accepted: a build that was begun may be begun again, but
 /// none is begun that is older than one before it.
-fn judge_lane(ci: &Installation, lane: &str, accepted: &[String]) {
-    let marks = fs::read_to_string(ci.path("lanes").join(lane)).unwrap_or_default();
+pub fn judge_lane(lanes: &Path, lane: &str, accepted: &[String]) {
+    let marks = fs::read_to_string(lanes.join(lane)).unwrap_or_default();
     let marks: Vec<(&str, &str)> = marks.lines().map(|line| line.split_once(' ').unwrap()).collect();
     for pair in marks.windows(2) {
         let [(_, before), (mark, id)] = pair else { unreachable!() };

@@ -262,7 +262,7 @@ fn an_error_of_the_forge_is_met_again_later() {
 #[test]
 fn a_forge_that_falls_silent_is_left() {
     let mut desk = Desk::at(Kind::GitHub);
-    desk.pauses.patience = Duration::from_millis(200);
+    desk.pauses.patience = Duration::from_secs(1);
     desk.forge.always(Some(Answer::Silence));
     for number in 1..=5 {
         desk.pending(number, &commit(number));

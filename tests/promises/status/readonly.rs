@@ -106,7 +106,7 @@ fn an_unchanged_page_opens_no_record() {
     let opened = || {
         fs::read_to_string(trace.path()).unwrap().lines().filter(|line| line.contains("result.json")).count()
     };
-    let tag = page.get("/").header("etag").to_string();
+    let tag = page.get("/").value("etag").to_string();
     assert_eq!(opened(), 3, "each once");
     assert_eq!(page.ask("GET", "/", &[("If-None-Match", &tag)]).status, 304);
     assert_eq!(page.get("/").status, 200);

@@ -58,7 +58,15 @@ impl Reply {
     }
 
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(header, _)| header == name).map(|(_, value)| value.as_str())
+        self.headers
+            .iter()
+            .find(|(header, _)| header.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.as_str())
+    }
+
+    /// What a header says; nothing if it is not there.
+    pub fn value(&self, name: &str) -> &str {
+        self.header(name).unwrap_or_default()
     }
 
     pub fn text(&self) -> String {

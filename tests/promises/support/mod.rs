@@ -13,6 +13,7 @@ pub mod github;
 pub mod http;
 pub mod installation;
 pub mod mail_server;
+pub mod mount;
 pub mod need;
 pub mod page;
 pub mod process;

@@ -1,27 +1,18 @@
 //! `statusd`, and who asks it.
 
 use std::{
-    collections::HashMap,
-    io::{BufRead, BufReader, Read, Write},
+    io::{BufRead, BufReader, Write},
     net::TcpStream,
     process::{Child, Command, Stdio},
     time::Duration,
 };
 
-use super::installation::Installation;
+use super::{http::Reply, installation::Installation};
 
 /// A page that is served; killed when dropped.
 pub struct Page {
     child: Child,
     pub port: u16,
-}
-
-/// What came back.
-#[derive(Debug)]
-pub struct Reply {
-    pub status: u16,
-    pub headers: HashMap<String, String>,
-    pub body: Vec<u8>,
 }
 
 impl Page {
@@ -70,15 +61,9 @@ impl Page {
         for (name, value) in headers {
             head.extend([name, ": ", value, "\r\n"]);
         }
-        self.raw(format!("{head}\r\n").as_bytes())
-    }
-
-    pub fn raw(&self, request: &[u8]) -> Reply {
         let mut stream = self.connect();
-        stream.write_all(request).unwrap();
-        let mut all = Vec::new();
-        stream.read_to_end(&mut all).unwrap();
-        Reply::read(&all)
+        stream.write_all(format!("{head}\r\n").as_bytes()).unwrap();
+        Reply::read(&mut stream, method == "HEAD")
     }
 
     pub fn connect(&self) -> TcpStream {
@@ -93,43 +78,4 @@ impl Drop for Page {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-impl Reply {
-    fn read(all: &[u8]) -> Self {
-        let end = all.windows(4).position(|window| window == b"\r\n\r\n").expect("a head");
-        let head = String::from_utf8(all[..end].to_vec()).unwrap();
-        let mut lines = head.split("\r\n");
-        let status = lines.next().and_then(|line| line.split(' ').nth(1)).and_then(|code| code.parse().ok());
-        let headers: HashMap<String, String> = lines
-            .filter_map(|line| line.split_once(": "))
-            .map(|(name, value)| (name.to_ascii_lowercase(), value.to_string()))
-            .collect();
-        let mut body = all[end + 4..].to_vec();
-        if headers.get("transfer-encoding").is_some_and(|coding| coding == "chunked") {
-            body = unchunked(&body);
-        }
-        Self { status: status.expect("a status"), headers, body }
-    }
-
-    pub fn text(&self) -> String {
-        String::from_utf8(self.body.clone()).unwrap()
-    }
-
-    pub fn header(&self, name: &str) -> &str {
-        self.headers.get(name).map_or("", String::as_str)
-    }
-}
-
-fn unchunked(mut rest: &[u8]) -> Vec<u8> {
-    let mut body = Vec::new();
-    while let Some(end) = rest.windows(2).position(|window| window == b"\r\n") {
-        let size = usize::from_str_radix(std::str::from_utf8(&rest[..end]).unwrap(), 16).unwrap();
-        if size == 0 {
-            break;
-        }
-        body.extend_from_slice(&rest[end + 2..end + 2 + size]);
-        rest = &rest[end + 4 + size..];
-    }
-    body
 }

@@ -17,6 +17,7 @@ use crate::{
     },
     error_chain::in_full,
     home::Home,
+    own_name::own_name,
     queue::BuildRequest,
     text::printable,
 };
@@ -121,9 +122,10 @@ pub fn shipped(home: &Home) {
     let names: Vec<&str> = newer.map(|file| file.name).collect();
     if !names.is_empty() {
         note(&format!(
-            "this version ships newer files than this home has: {}; `build init {}` takes over what was not edited, \
+            "this version ships newer files than this home has: {}; `{} init {}` takes over what was not edited, \
              and shows what is new in the rest",
             names.join(", "),
+            own_name(),
             home.dir().display()
         ));
     }

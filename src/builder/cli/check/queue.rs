@@ -6,6 +6,7 @@ use super::findings::{Findings, note, ok};
 use crate::{
     builder::original::refuse_beside_the_original,
     home::Home,
+    own_name::own_name,
     records::LeftOver,
     status::{Document, Reader},
     text::printable,
@@ -31,7 +32,7 @@ pub fn look(findings: &mut Findings, home: &Home) {
     }
     if let Some(hold) = drain.hold {
         let said = hold.text.map_or_else(String::new, |text| format!(" ({})", printable(&text)));
-        note(&format!("queue/hold exists{said}: nothing is built until `build unhold`"));
+        note(&format!("queue/hold exists{said}: nothing is built until `{} unhold`", own_name()));
     }
     for problem in problems.iter().filter(|problem| matches!(problem.check, "trouble" | "queue" | "home")) {
         findings.wrong(&format!("{}; see the end of build.log", problem.text));

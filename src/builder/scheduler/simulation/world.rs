@@ -14,9 +14,9 @@ use jiff::Timestamp;
 use super::scenario::{Content, Happening, LANES, Scenario, Try};
 use crate::{
     builder::{
-        attempt::ATTEMPTS,
         attempt_end::AttemptEnd,
         fault::Fault,
+        judgement::ATTEMPTS,
         scheduler::{Action, DrainExit, Event, Past, Scheduler, Terms},
     },
     queue::{BuildRequest, Claimed, EntryId, EntryState, Listing, Retry},
