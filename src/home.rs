@@ -152,7 +152,7 @@ impl Home {
     /// Writes them down, if they are not. Only for who drains the queue.
     pub fn keep_tag(&self) -> io::Result<()> {
         let Err(tag) = self.known_tag() else { return Ok(()) };
-        let mut new = durable::new_file(&self.queue(), 0o640)?;
+        let mut new = durable::new_file(&self.queue(), 0o600)?;
         let inode = new.as_file().metadata()?.ino();
         new.write_all(format!("{tag} {inode}\n").as_bytes())?;
         new.as_file().sync_all()?;

@@ -105,7 +105,7 @@ fn a_second_build_leaves_at_once_and_silently() {
     assert!(!is_at(&ci, "second"));
     ci.let_go("first").let_go("second");
     assert_eq!(build.wait(), 0);
-    assert_eq!(names(&ci.path("queue")), [".drain", ".last", "drain.json"]);
+    assert_eq!(names(&ci.path("queue")), [".drain", ".id", ".last", "drain.json"]);
 }
 
 #[test]
