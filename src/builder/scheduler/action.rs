@@ -1,6 +1,5 @@
-//! What the scheduler decides.
+//! What the scheduler tells the drain to do.
 
-use super::withdrawals::Withdrawal;
 use crate::{
     builder::fault::Fault,
     queue::{Claimed, EntryId, Lane},
@@ -39,6 +38,56 @@ pub enum Action {
     /// The same, and say when this round is over.
     SendMailAndTell(usize),
     Exit(DrainExit),
+}
+
+impl Action {
+    /// Does it have an answer, before which nothing else is decided?
+    pub fn is_question(&self) -> bool {
+        match self {
+            Self::Recover
+            | Self::List
+            | Self::Look(_)
+            | Self::Reject(..)
+            | Self::Claim(..)
+            | Self::Withdraw(..) => true,
+            Self::Start(_)
+            | Self::PutBack(_)
+            | Self::Cancel(_)
+            | Self::Tell(_)
+            | Self::EndBuilds(_)
+            | Self::EndOrphans
+            | Self::Sweep
+            | Self::Idle
+            | Self::SendMail
+            | Self::SendMailAndTell(_)
+            | Self::Exit(_) => false,
+        }
+    }
+
+    /// Then the last mail is still to come.
+    pub fn may_write_a_letter(&self) -> bool {
+        matches!(
+            self,
+            Self::Recover
+                | Self::Reject(..)
+                | Self::Claim(..)
+                | Self::Withdraw(..)
+                | Self::Tell(_)
+                | Self::SendMail
+        )
+    }
+}
+
+/// Why an entry is not built.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Withdrawal {
+    /// Somebody has asked for that.
+    Cancelled,
+    /// This one is built in its place.
+    Superseded(EntryId),
+    /// This one asked for the same, and was not begun yet when it came; unless somebody had that built before, and so wants
+    /// it again.
+    Repeats(EntryId),
 }
 
 /// Why the drain is over.

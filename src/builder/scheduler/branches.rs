@@ -11,17 +11,22 @@ const REMEMBERED: usize = 16;
 /// Repository and full ref.
 type Branch = (String, String);
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Branches {
+    /// Is only the newest push of a branch built?
     newest_only: bool,
-    /// Where only the newest is built: those that nobody has looked at yet.
+    /// Not known here, and to be looked at before any is started. None where all pushes are built.
     unknown: BTreeSet<EntryId>,
+    /// The one of them that is looked at.
+    learns: Option<EntryId>,
     /// Those that wait and may supersede or be superseded, with their commits.
     waiting: HashMap<Branch, BTreeMap<EntryId, String>>,
     /// Those that have had their turn.
     done: HashMap<Branch, BTreeMap<EntryId, Turn>>,
     /// The newest of which anybody has heard.
     newest: Option<EntryId>,
+    /// The oldest that waits of its branch, while the newest is claimed in its place.
+    replaced: Option<EntryId>,
     /// To be built though they ask for the same.
     wanted: HashSet<EntryId>,
 }
@@ -34,16 +39,8 @@ struct Turn {
 }
 
 impl Branches {
-    /// Of nothing yet.
     pub fn new(newest_only: bool) -> Self {
-        Self {
-            newest_only,
-            unknown: BTreeSet::new(),
-            waiting: HashMap::new(),
-            done: HashMap::new(),
-            newest: None,
-            wanted: HashSet::new(),
-        }
+        Self { newest_only, ..Self::default() }
     }
 
     /// Entries have come.
@@ -54,9 +51,15 @@ impl Branches {
         }
     }
 
-    /// One that has to be looked at before any is built.
+    /// The next one to be looked at before any is started.
     pub fn next_unknown(&mut self) -> Option<EntryId> {
-        self.unknown.pop_first()
+        self.learns = self.unknown.pop_first();
+        self.learns.clone()
+    }
+
+    /// Was it looked at for that? If it is a request it is [noted](Self::note).
+    pub fn learns(&mut self, id: &EntryId) -> bool {
+        self.learns.take_if(|learns| learns == id).is_some()
     }
 
     /// An entry waits. What repeats an older one neither supersedes nor is superseded.
@@ -71,22 +74,27 @@ impl Branches {
         }
     }
 
-    /// The newest that waits, if `id` is one of those that it supersedes.
-    pub fn newest(&self, id: &EntryId, request: &BuildRequest) -> Option<EntryId> {
+    /// The newest that waits, if `id` is one of those that it supersedes: it is claimed in the place of `id`.
+    pub fn replace(&mut self, id: &EntryId, request: &BuildRequest) -> Option<EntryId> {
         let waiting = self.waiting.get(&branch(request)).filter(|waiting| waiting.contains_key(id))?;
-        waiting.last_key_value().map(|(newest, _)| newest.clone()).filter(|newest| newest > id)
+        let newest =
+            waiting.last_key_value().map(|(newest, _)| newest.clone()).filter(|newest| newest > id)?;
+        self.replaced = Some(id.clone());
+        Some(newest)
     }
 
-    /// It was not there any more.
-    pub fn forget(&mut self, id: &EntryId) {
+    /// It cannot be claimed; returns the one whose turn it is again.
+    pub fn forget(&mut self, id: &EntryId) -> Option<EntryId> {
         self.waiting.retain(|_, waiting| {
             waiting.remove(id);
             !waiting.is_empty()
         });
+        self.replaced.take()
     }
 
     /// `id` is built; returns those that it supersedes.
     pub fn claim(&mut self, id: &EntryId, request: &BuildRequest) -> Vec<(EntryId, EntryId)> {
+        self.replaced = None;
         let branch = branch(request);
         let mut superseded = Vec::new();
         if let Some(waiting) = self.waiting.get_mut(&branch)

@@ -1,4 +1,4 @@
-//! What the scheduler is told.
+//! What the drain tells the scheduler.
 
 use std::{io, time::Duration};
 
@@ -22,19 +22,19 @@ pub enum Event {
     Resumed(EntryId),
     /// Somebody does not want this build any more.
     Cancelled(EntryId),
-    /// Of [`super::Action::Withdraw`].
+    /// Of [`Action::Withdraw`].
     Withdrawn,
     /// It is to be built all the same.
     Wanted(EntryId),
     /// The file `hold` is there, or not.
     Held(bool),
-    /// Of [`super::Action::Recover`] and [`super::Action::List`].
+    /// Of [`Action::Recover`] and [`Action::List`].
     Listed { listing: Listing, held: bool },
-    /// Of [`super::Action::Look`].
+    /// Of [`Action::Look`].
     Looked { id: EntryId, state: io::Result<EntryState>, past: Past, held: bool },
-    /// Of [`super::Action::Reject`].
+    /// Of [`Action::Reject`].
     Rejected,
-    /// Of [`super::Action::Claim`].
+    /// Of [`Action::Claim`].
     Claimed(Box<Claimed>),
     /// The entry is gone, or one of its name is claimed already.
     NotClaimed(EntryId),
@@ -56,6 +56,37 @@ pub enum Event {
     Signal(i32),
     /// The program or its settings have become others: one that stays ends when it is idle.
     Outdated,
+}
+
+impl Event {
+    /// Is it the answer to what was asked for last?
+    pub fn is_answer(&self) -> bool {
+        match self {
+            Self::Listed { .. }
+            | Self::Looked { .. }
+            | Self::Rejected
+            | Self::Withdrawn
+            | Self::Wanted(_)
+            | Self::Claimed(_)
+            | Self::NotClaimed(_)
+            | Self::Stuck(..)
+            | Self::Rewritten(_)
+            | Self::Failed(_) => true,
+            Self::Begun
+            | Self::Arrived(_)
+            | Self::Unclear
+            | Self::WatchLost
+            | Self::Resumed(_)
+            | Self::Cancelled(_)
+            | Self::Held(_)
+            | Self::NotStarted(..)
+            | Self::ScriptOver(_)
+            | Self::Finished(..)
+            | Self::MailSent(_)
+            | Self::Signal(_)
+            | Self::Outdated => false,
+        }
+    }
 }
 
 /// What became of an entry before.

@@ -1,36 +1,36 @@
-//! Builds under which `build` has died before: one at a time, so that none takes another with it.
+//! Builds under which `build` may die, as it has before: one at a time, so that it takes no other one with it.
+
+use std::mem;
 
 use crate::queue::{EntryId, Lane};
 
 #[derive(Debug, Default)]
 pub struct Suspects {
-    running: Option<EntryId>,
-    /// Those of others, which wait for it.
+    /// The one that is tried.
+    tried: Option<EntryId>,
+    /// The lanes of the others, which wait for that.
     lanes: Vec<Lane>,
 }
 
 impl Suspects {
-    /// Does one run, or is about to?
-    pub fn is_busy(&self) -> bool {
-        self.running.is_some()
+    pub fn is_one_tried(&self) -> bool {
+        self.tried.is_some()
     }
 
-    /// This one has its turn.
-    pub fn begin(&mut self, id: EntryId) {
-        self.running = Some(id);
+    pub fn try_alone(&mut self, id: EntryId) {
+        self.tried = Some(id);
     }
 
-    /// Another one waits, and its lane with it.
     pub fn wait(&mut self, lane: Lane) {
         self.lanes.push(lane);
     }
 
-    /// A build is over, or is none: if it was the one, these lanes go on.
-    pub fn end(&mut self, id: &EntryId) -> Vec<Lane> {
-        if self.running.as_ref() != Some(id) {
+    /// If it was the one that is tried, these lanes may go on.
+    pub fn clear(&mut self, id: &EntryId) -> Vec<Lane> {
+        if self.tried.as_ref() != Some(id) {
             return Vec::new();
         }
-        self.running = None;
-        std::mem::take(&mut self.lanes)
+        self.tried = None;
+        mem::take(&mut self.lanes)
     }
 }

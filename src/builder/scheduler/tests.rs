@@ -1,6 +1,6 @@
 //! What the scheduler decides, as tables: what happens on the left, what is done on the right.
 
-use super::*;
+use super::{ending::REST, *};
 use crate::queue::{BuildRequest, Listing};
 
 fn id(text: &str) -> EntryId {

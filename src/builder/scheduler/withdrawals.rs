@@ -1,70 +1,53 @@
-//! What is not to be built, or not any more.
+//! What is not to be built: cancelled, superseded, or asked for twice.
 
 use std::collections::{BTreeMap, HashSet};
 
+use super::{
+    action::{Action, Withdrawal},
+    slots::Slots,
+};
 use crate::queue::EntryId;
-
-/// Why an entry is not built.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Withdrawal {
-    /// Somebody has asked for that.
-    Cancelled,
-    /// This one is built in its place.
-    Superseded(EntryId),
-    /// This one asked for the same, and was not begun yet when it came; unless somebody had that built before, and so wants
-    /// it again.
-    Repeats(EntryId),
-}
-
-/// What is to be done about one.
-#[derive(Debug)]
-pub enum Step {
-    /// It waits: it is to be recorded.
-    Record(EntryId, Withdrawal),
-    /// It runs: it is to be ended.
-    End(EntryId),
-}
 
 #[derive(Debug, Default)]
 pub struct Withdrawals {
-    asked: BTreeMap<EntryId, Withdrawal>,
-    /// Of the builds that run.
-    being_ended: HashSet<EntryId>,
+    /// To be recorded, and not built.
+    open: BTreeMap<EntryId, Withdrawal>,
+    /// Builds that run, and are being ended.
+    ending: HashSet<EntryId>,
 }
 
 impl Withdrawals {
-    /// Somebody asks.
+    /// Somebody does not want it any more, and that counts before all else.
     pub fn cancel(&mut self, id: EntryId) {
-        self.asked.insert(id, Withdrawal::Cancelled);
+        self.open.insert(id, Withdrawal::Cancelled);
     }
 
-    /// Another one is built in its place. That somebody has cancelled it comes first.
-    pub fn replace(&mut self, id: EntryId, why: Withdrawal) {
-        self.asked.entry(id).or_insert(why);
+    pub fn withdraw(&mut self, id: EntryId, why: Withdrawal) {
+        self.open.entry(id).or_insert(why);
     }
 
-    /// Is there anything left to do?
     pub fn is_empty(&self) -> bool {
-        self.asked.is_empty()
+        self.open.is_empty()
     }
 
-    /// The next step. What is `claimed` and not started yet is ended as soon as it is; what runs is never superseded.
-    pub fn next(&mut self, claimed: Option<&EntryId>, runs: impl Fn(&EntryId) -> bool) -> Option<Step> {
-        while let Some(id) = self.asked.keys().find(|id| Some(*id) != claimed).cloned() {
-            let why = self.asked.remove(&id)?;
-            if !runs(&id) {
-                return Some(Step::Record(id, why));
+    /// What is to be done with the oldest of them: it is recorded, or ended if it runs. The one that is claimed and not
+    /// started yet is ended as soon as it is.
+    pub fn next(&mut self, slots: &Slots, claimed: Option<&EntryId>) -> Option<Action> {
+        while let Some(id) = self.open.keys().find(|id| Some(*id) != claimed).cloned() {
+            let why = self.open.remove(&id)?;
+            if !slots.hold(&id) {
+                return Some(Action::Withdraw(id, why));
             }
-            if why == Withdrawal::Cancelled && self.being_ended.insert(id.clone()) {
-                return Some(Step::End(id));
+            if why == Withdrawal::Cancelled && self.ending.insert(id.clone()) {
+                return Some(Action::Cancel(id));
             }
         }
         None
     }
 
-    /// A build is over. If it is not on record, it came to no end of its own before it was ended.
-    pub fn finished(&mut self, id: &EntryId, is_recorded: bool) {
-        if self.being_ended.remove(id) && !is_recorded {
+    /// A build is over. If it was to be ended, and came to no end of its own before, it is recorded as it waits.
+    pub fn finish(&mut self, id: &EntryId, is_recorded: bool) {
+        if self.ending.remove(id) && !is_recorded {
             self.cancel(id.clone());
         }
     }
