@@ -48,7 +48,9 @@ impl Delegated {
 
     fn command(&self, ci: &Installation) -> Command {
         let mut command = ci.command("sh");
-        command.args(["-c", "echo $$ > \"$0\"/cgroup.procs; exec \"$@\""]).arg(&self.0);
+        // Once controllers are handed down, no process may go in itself: systemd makes a service's group anew.
+        let go_in = "for at in drain/ ''; do if echo $$ > \"$0/${at}cgroup.procs\"; then break; fi; done; exec \"$@\"";
+        command.args(["-c", go_in]).arg(&self.0);
         command
             .args([env!("CARGO_BIN_EXE_amp_build"), "--threads", "2"])
             .stdout(Stdio::null())
