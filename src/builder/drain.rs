@@ -8,7 +8,7 @@ use std::{
         Arc,
         mpsc::{Receiver, Sender},
     },
-    thread,
+    thread::{self, JoinHandle},
     time::{Duration, Instant, SystemTime},
 };
 
@@ -84,6 +84,7 @@ pub fn run(
         heartbeat,
         cancels,
         history,
+        sweeper: None,
     };
     let mut scheduler = Scheduler::new(Terms { threads, stays, newest_only, watched });
     let start = Instant::now();
@@ -160,6 +161,8 @@ struct Drain<'a> {
     cancels: HashMap<EntryId, Arc<Bell>>,
     /// What was built before, where the newest push wins.
     history: Option<Requested>,
+    /// Removes old records.
+    sweeper: Option<JoinHandle<()>>,
 }
 
 impl Drain<'_> {
@@ -219,10 +222,7 @@ impl Drain<'_> {
                 None
             }
             Action::Sweep => {
-                let swept = retention::sweep(&self.builder.home, self.builder.settings.keep);
-                for error in swept.unwrap_or_else(|error| vec![error]) {
-                    tracing::warn!("an old record stays: {}", in_full(&error));
-                }
+                self.sweep();
                 None
             }
             Action::Idle => {
@@ -362,6 +362,26 @@ impl Drain<'_> {
         machine::fault(&self.builder).map_or(Event::Stuck(id, fault), Event::Failed)
     }
 
+    /// On a thread of its own: to remove a thousand records takes a second, in which builds can start.
+    fn sweep(&mut self) {
+        self.end_sweep();
+        let builder = Arc::clone(&self.builder);
+        let sweep = move || {
+            let swept = retention::sweep(&builder.home, builder.settings.keep);
+            for error in swept.unwrap_or_else(|error| vec![error]) {
+                tracing::warn!("an old record stays: {}", in_full(&error));
+            }
+        };
+        // Without one it is done the next time.
+        self.sweeper = thread::Builder::new().name("sweep".to_string()).spawn(sweep).ok();
+    }
+
+    fn end_sweep(&mut self) {
+        if let Some(sweeper) = self.sweeper.take() {
+            let _ = sweeper.join();
+        }
+    }
+
     /// Each build has a thread of its own.
     fn start(&mut self, entry: Claimed) -> Option<Event> {
         announce::submission(&entry);
@@ -398,7 +418,8 @@ impl Drain<'_> {
     }
 
     /// What was wrong with the machine is over, if all was looked at and nothing was met.
-    fn end(self, exit: DrainExit) -> DrainExit {
+    fn end(mut self, exit: DrainExit) -> DrainExit {
+        self.end_sweep();
         self.catch_up.end();
         self.after.end();
         self.builder.supervisor.end_orphans();

@@ -24,7 +24,7 @@ const REMOVED_PREFIX: &str = ".removed-";
 /// not final, or of which somebody is still to be told, is never touched. Returns what could not be removed: it stays, and
 /// the others go.
 pub fn sweep(home: &Home, keep: usize) -> io::Result<Vec<io::Error>> {
-    let mut finished = Vec::new();
+    let mut ids = Vec::new();
     let mut stays = Vec::new();
     for entry in directory::entries(&home.builds())? {
         let entry = entry?;
@@ -36,15 +36,17 @@ pub fn sweep(home: &Home, keep: usize) -> io::Result<Vec<io::Error>> {
         if name.starts_with(BROKEN_PREFIX) && is_old(&entry) {
             stays.extend(remove(&entry.path()).err());
         }
-        let is_over = |id: &EntryId| {
-            let claimed = home.queue().join(id.claimed());
-            Record::of(home, id).is_final() && claimed.symlink_metadata().is_err()
-        };
-        finished.extend(EntryId::parse(&name).filter(is_over));
+        ids.extend(EntryId::parse(&name));
     }
-    if finished.len() <= keep {
+    // Not one of them is looked into before there are too many.
+    if ids.len() <= keep {
         return Ok(stays);
     }
+    let is_over = |id: &EntryId| {
+        let claimed = home.queue().join(id.claimed());
+        Record::of(home, id).is_final() && claimed.symlink_metadata().is_err()
+    };
+    let mut finished: Vec<EntryId> = ids.into_iter().filter(is_over).collect();
     finished.sort_unstable_by(|a, b| b.cmp(a));
     let kept = kept(home, &finished, keep);
     for id in finished.iter().filter(|id| !kept.contains(id)) {
