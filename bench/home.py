@@ -50,12 +50,12 @@ class Home:
         (self.dir / "scripts" / name).write_text(text + "\n")
 
     def entries(self, count, repositories=50):
-        """Puts requests into the queue as files, not durably."""
+        """Puts requests into the queue as files, not durably; each has a commit of its own, or it would not be built again."""
         for n in range(count):
             request = {
                 "repository": f"amp_{n % repositories}",
                 "ref": "refs/heads/main",
-                "commit_id": COMMIT,
+                "commit_id": f"{n + 1:040x}",
                 "committer_name": "bdwheele",
                 "committer_email": "bdwheele@example.org",
             }
