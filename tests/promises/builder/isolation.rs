@@ -19,14 +19,7 @@ struct Walled {
 
 impl Walled {
     fn building(build_packages: &str) -> Option<Self> {
-        let works = Command::new("bwrap").args(["--ro-bind", "/", "/", "--unshare-pid", "true"]).output();
-        let missing = match works {
-            Ok(output) if output.status.success() => None,
-            Ok(output) => Some(String::from_utf8_lossy(&output.stderr).into_owned()),
-            Err(error) => Some(format!("bwrap: {error}: apt-get install bubblewrap")),
-        };
-        if let Some(missing) = missing {
-            skip("AMP_CI_REQUIRE_BWRAP", &missing);
+        if !has_walls() {
             return None;
         }
         let home = temp_dir();
@@ -44,8 +37,20 @@ impl Walled {
     }
 }
 
+/// Can bubblewrap be used here?
+pub fn has_walls() -> bool {
+    let works = Command::new("bwrap").args(["--ro-bind", "/", "/", "--unshare-pid", "true"]).output();
+    let missing = match works {
+        Ok(output) if output.status.success() => return true,
+        Ok(output) => String::from_utf8_lossy(&output.stderr).into_owned(),
+        Err(error) => format!("bwrap: {error}: apt-get install bubblewrap"),
+    };
+    skip("AMP_CI_REQUIRE_BWRAP", &missing);
+    false
+}
+
 /// The line that docs/scaling.md tells people to put into environment.sh, as bash would read it there.
-fn documented_launcher(home: &str, installation: &str) -> String {
+pub fn documented_launcher(home: &str, installation: &str) -> String {
     let document = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/scaling.md");
     let document = fs::read_to_string(document).unwrap();
     let begin = document.find("AMP_CI_LAUNCHER=\"bwrap ").expect("the document has it");

@@ -7,9 +7,11 @@ use std::{
     process::Command,
 };
 
+use super::isolation::{documented_launcher, has_walls};
 use crate::support::{
     files::names,
     installation::{Installation, Push, Record},
+    mount::Mount,
     repositories::Repositories,
     wait::wait_until,
 };
@@ -336,4 +338,67 @@ fn without_the_directory_or_the_word_or_behind_a_launcher_that_hides_it_the_clon
     site.ci.chunk("build_packages", "true");
     site.build("refs/heads/main", &"1".repeat(40));
     assert_eq!(names(&site.ci.path("mirrors")), [""; 0]);
+}
+
+#[test]
+fn two_builds_of_one_repository_at_once_fetch_it_once() {
+    let site = Site::new();
+    let commit = site.forge.commit("amp_mgms", &[("content", "x")]);
+    for branch in ["main", "other"] {
+        let mut push = Push::to("amp_mgms", branch);
+        push.commit.clone_from(&commit);
+        site.ci.push(&push);
+    }
+    site.ci.build(2);
+    for record in site.ci.records() {
+        assert_eq!(record.outcome(), "succeeded", "{}\n{}", record.output(), site.ci.log());
+    }
+    assert_eq!(site.ci.records().len(), 2);
+    assert_eq!(site.sent(), 2, "one of each repository");
+}
+
+#[test]
+fn on_a_full_disk_the_clone_is_plain_and_a_mirror_is_made_when_there_is_room() {
+    let site = Site::new().showing_origin();
+    let Some(mount) = Mount::tmpfs(&site.ci.path("mirrors"), "size=256k") else { return };
+    let random: String = std::iter::repeat_with(fastrand::alphanumeric).take(1 << 20).collect();
+    let commit = site.forge.commit("amp_mgms", &[("content", "x"), ("big", &random)]);
+    site.assert_builds(&commit, "x");
+    assert!(site.ci.log().contains("is cloned without a mirror"), "{}", site.ci.log());
+    assert!(!site.mirror().exists());
+
+    mount.again("size=64M");
+    // As if 10 minutes had passed.
+    fs::remove_file(site.ci.path("mirrors/amp_mgms.git.failed")).unwrap();
+    site.assert_builds(&commit, "x");
+    site.mark();
+    let sent = site.sent();
+    site.assert_builds(&commit, "x");
+    assert_eq!(site.sent(), sent);
+    assert!(site.is_marked());
+}
+
+#[test]
+fn behind_walls_it_is_read_where_it_is_let_in_and_the_clone_is_plain_where_it_is_not() {
+    if !has_walls() {
+        return;
+    }
+    let mut site = Site::new();
+    let commit = site.forge.commit("amp_mgms", &[("content", "x")]);
+    let home = site.ci.home().display().to_string();
+    let launcher = documented_launcher(&home, &home);
+    for is_plain in [true, false] {
+        let forge = ["amp_mgms", "amp_bootstrap"].map(|name| site.forge.path(name).display().to_string());
+        let mirrors =
+            if is_plain { String::new() } else { format!("--ro-bind {home}/mirrors {home}/mirrors ") };
+        let words = forge.map(|dir| format!("--ro-bind {dir} {dir} ")).concat();
+        let launcher = launcher.replace("--bind {dir}", &format!("{words}{mirrors}--bind {{dir}}"));
+        site.ci.set("AMP_CI_LAUNCHER", &launcher);
+        let record = site.build("refs/heads/main", &commit);
+        let output = record.output();
+        assert_eq!(record.outcome(), "succeeded", "{output}\n{}", site.ci.log());
+        assert!(output.contains("\ncontent: x\n"), "{output}");
+        assert_eq!(output.contains("+ from_forge forge_has_all_but_ours"), is_plain, "{output}");
+    }
+    assert!(!site.ci.log().contains("without a mirror"), "{}", site.ci.log());
 }

@@ -14,6 +14,7 @@ use crate::support::{
     installation::{Installation, Push},
     need::skip,
     process::{Running, signal_to},
+    repositories::{Repositories, shipped_chunks},
     wait::{until, wait_until},
 };
 
@@ -531,4 +532,24 @@ fn ancestor_named(pid: i32, name: &str) -> Option<i32> {
         return Some(pid);
     }
     ancestor_named(field("PPid:")?.parse().ok().filter(|parent| *parent > 1)?, name)
+}
+
+#[test]
+fn a_build_on_a_node_that_sees_the_mirror_clones_from_it() {
+    let Some(cluster) = Cluster::start() else { return };
+    let forge = Repositories::new();
+    let mut ci = cluster.installation("true");
+    ci.set("AMP_CI_GIT_BASE", &forge.base());
+    for chunk in ["checkout_repos", "build_packages"] {
+        ci.chunk(chunk, &fs::read_to_string(shipped_chunks().join(chunk)).unwrap());
+    }
+    fs::create_dir(ci.path("mirrors")).unwrap();
+    let mut push = Push::to("amp_mgms", "main");
+    push.commit = forge.commit("amp_mgms", &[("content", "x")]);
+    ci.push(&push);
+    assert_eq!(code(&ci, 1), 0, "{}", ci.log());
+    let output = ci.record().output();
+    assert_eq!(ci.record().outcome(), "succeeded", "{output}");
+    assert!(output.contains("\ncontent: x\n"), "{output}");
+    assert!(!output.contains("+ from_forge forge_has_all_but_ours"), "{output}");
 }
