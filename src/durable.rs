@@ -20,11 +20,11 @@ pub const NEW_PREFIX: &str = ".new-";
 /// Replaces `path` by a file with `bytes` and `mode` (less the umask): temporary file in the same
 /// directory, fsync, rename. The rename itself is durable after [`sync_dir`].
 pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-    replace_after(path, bytes, mode, File::sync_all)
+    replace_after(path, bytes, mode, File::sync_all).map(drop)
 }
 
-/// The same for readers only: a power cut may leave an empty file, or the old one.
-pub fn replace_unsynced(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+/// The same for readers only: a power cut may leave an empty file, or the old one. Returns the new one.
+pub fn replace_unsynced(path: &Path, bytes: &[u8], mode: u32) -> io::Result<File> {
     replace_after(path, bytes, mode, |_| Ok(()))
 }
 
@@ -33,14 +33,14 @@ fn replace_after(
     bytes: &[u8],
     mode: u32,
     sync: impl FnOnce(&File) -> io::Result<()>,
-) -> io::Result<()> {
+) -> io::Result<File> {
     let write = || {
         let mut new = new_file(path.parent().unwrap_or(Path::new(".")), mode)?;
         new.write_all(bytes)?;
         sync(new.as_file().file())?;
-        new.persist(path).map_err(|error| error.error)
+        new.persist(path).map(fs_err::File::into_file).map_err(|error| error.error)
     };
-    write().map(drop).map_err(at(format_args!("cannot write {}", path.display())))
+    write().map_err(at(format_args!("cannot write {}", path.display())))
 }
 
 /// Writes a file that nobody reads before we go on, with `mode` (less the umask) if it is new; a crash may leave a part.

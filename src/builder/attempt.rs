@@ -40,7 +40,7 @@ use crate::{
     error_chain::{errno, in_full},
     host, proc_table,
     queue::{Cancel, Claimed, Retry},
-    records::{BuildResult, Cause, Outcome, Record, RunningAttempt, Verdict, excerpt},
+    records::{BuildResult, Cause, OnRecord, Outcome, Record, RunningAttempt, Verdict, excerpt},
 };
 
 /// What the record's disk or our descriptors do not allow.
@@ -165,11 +165,11 @@ impl<'a> Attempt<'a> {
             // What came out of it will be told all the same.
             tracing::warn!("the forge does not hear that {} has begun: {}", self.entry.id, in_full(&error));
         }
-        let end = self.record.set_running(&running).map_err(Fault::at(RECORD)).and_then(|()| {
+        let end = self.record.begin_try(running).map_err(Fault::at(RECORD)).and_then(|on_record| {
             let end = match (self.take_mirrors(&text), &self.builder.settings.launcher) {
                 (Err(Stopped), _) => Ok(ScriptEnd::Stopped),
-                (Ok(()), None) => self.run_here(&running, &mut output),
-                (Ok(()), Some(_)) => self.run_launched(&running, &text, &mut output),
+                (Ok(()), None) => self.run_here(&on_record, &mut output),
+                (Ok(()), Some(_)) => self.run_launched(&on_record, &text, &mut output),
             };
             if matches!(end, Ok(ScriptEnd::Verdict(_) | ScriptEnd::Cancelled(..))) {
                 script_is_over();
@@ -202,7 +202,7 @@ impl<'a> Attempt<'a> {
     }
 
     /// On this host: bash runs build.sh, and how it ended is how the build ended.
-    fn run_here(&self, on_record: &RunningAttempt, output: &mut MaskedLog) -> io::Result<ScriptEnd> {
+    fn run_here(&self, on_record: &OnRecord, output: &mut MaskedLog) -> io::Result<ScriptEnd> {
         let limit = self.builder.settings.timeout;
         let deadline = Cell::new(limit.0.map(|limit| Instant::now() + limit));
         let words = vec!["/bin/bash".into(), self.record.script().into()];
@@ -221,7 +221,7 @@ impl<'a> Attempt<'a> {
     /// Behind the launcher: its exit code says nothing, the verdict line of run.sh does.
     fn run_launched(
         &self,
-        on_record: &RunningAttempt,
+        on_record: &OnRecord,
         build_sh: &[u8],
         output: &mut MaskedLog,
     ) -> io::Result<ScriptEnd> {
@@ -229,7 +229,7 @@ impl<'a> Attempt<'a> {
         let job = Job {
             launcher: settings.launcher.as_ref().expect("there is a launcher"),
             id: &self.entry.id,
-            workspace: &on_record.workspace,
+            workspace: &on_record.running.workspace,
             record: self.record.dir(),
             limit: settings.timeout,
             nonce: Nonce::random(),
@@ -244,7 +244,7 @@ impl<'a> Attempt<'a> {
 
     fn start(
         &self,
-        on_record: &RunningAttempt,
+        on_record: &OnRecord,
         words: Vec<std::ffi::OsString>,
         is_launched: bool,
     ) -> io::Result<Running<'a>> {
@@ -261,7 +261,7 @@ impl<'a> Attempt<'a> {
         let spec = ProcessSpec {
             words,
             errors_apart: is_launched,
-            dir: &on_record.workspace,
+            dir: &on_record.running.workspace,
             variables: &variables,
             mark: &self.builder.mark(&self.entry.id),
         };
@@ -269,8 +269,7 @@ impl<'a> Attempt<'a> {
         announce::start(self.entry, running.pid(), is_launched);
         // For people, and for what another account's processes are recognised by; the attempt is counted already.
         let script_start = running.start().map(|start| (start, proc_table::boot_id()));
-        let script_pid = Some(running.pid());
-        let _ = self.record.set_running(&RunningAttempt { script_pid, script_start, ..on_record.clone() });
+        let _ = on_record.set_script(running.pid(), script_start);
         Ok(running)
     }
 

@@ -62,7 +62,7 @@ impl Retry {
 
     /// Puts it beside the entry. Not synced: after a power cut it is tried at once.
     pub fn store(&self, queue: &Path, id: &EntryId) -> io::Result<()> {
-        durable::replace_unsynced(&queue.join(id.retry()), &durable::json_line(self), MODE)
+        durable::replace_unsynced(&queue.join(id.retry()), &durable::json_line(self), MODE).map(drop)
     }
 
     /// It is over.

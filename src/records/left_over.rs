@@ -110,7 +110,7 @@ impl LeftOver {
         if self.is_empty() {
             durable::remove(&path).map(drop)
         } else {
-            durable::replace_unsynced(&path, &durable::json_line(self), MODE)
+            durable::replace_unsynced(&path, &durable::json_line(self), MODE).map(drop)
         }
     }
 

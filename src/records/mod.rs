@@ -15,5 +15,5 @@ pub use drain_state::DrainState;
 pub use history::History;
 pub use left_over::{LeftOver, LeftProcess};
 pub use outcome::{Cause, Outcome, Rc, Verdict};
-pub use record::{BuildResult, Record, RunningAttempt};
+pub use record::{BuildResult, OnRecord, Record, RunningAttempt};
 pub use requested::Requested;

@@ -4,9 +4,9 @@
 //! record, so anything in it may be missing, garbled, a directory or a FIFO: nothing here waits for it or follows it.
 
 use std::{
-    fs::DirBuilder,
+    fs::{DirBuilder, File},
     io::{self, ErrorKind},
-    os::unix::fs::DirBuilderExt,
+    os::unix::fs::{DirBuilderExt, FileExt},
     path::{Path, PathBuf},
 };
 
@@ -60,6 +60,26 @@ pub struct RunningAttempt {
     /// Did `build` die while it ran?
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub died: bool,
+}
+
+/// A try that is on record. Its file stays open: of the name, the build may make what it likes.
+#[derive(Debug)]
+pub struct OnRecord {
+    /// What was written down as it began.
+    pub running: RunningAttempt,
+    file: File,
+}
+
+impl OnRecord {
+    /// Writes down the script's process, and when that was started. In place, and in one write of no fewer bytes: it needs
+    /// no space and no other file, and a death of `build` leaves the text without it or with it.
+    pub fn set_script(&self, pid: u32, start: Option<(u64, String)>) -> io::Result<()> {
+        let with_script =
+            RunningAttempt { script_pid: Some(pid), script_start: start, ..self.running.clone() };
+        let mut line = durable::json_line(&with_script);
+        line.resize(line.len().max(durable::json_line(&self.running).len()), b'\n');
+        self.file.write_all_at(&line, 0)
+    }
 }
 
 /// `result.json`: the final word.
@@ -231,10 +251,17 @@ impl Record {
         self.read("running.json").ok().flatten()
     }
 
-    /// Writes down that a try begins, or what has become known of it. Not synced: it is there for whoever
-    /// comes after a death of `build`, and a power cut is no build's doing.
+    /// Writes down that a try begins. Not synced: it is there for whoever comes after a death of `build`, and a power
+    /// cut is no build's doing.
+    pub fn begin_try(&self, running: RunningAttempt) -> io::Result<OnRecord> {
+        let path = self.dir.join("running.json");
+        let file = durable::replace_unsynced(&path, &durable::json_line(&running), MODE)?;
+        Ok(OnRecord { running, file })
+    }
+
+    /// Writes down what else has become known of the try.
     pub fn set_running(&self, running: &RunningAttempt) -> io::Result<()> {
-        durable::replace_unsynced(&self.dir.join("running.json"), &durable::json_line(running), MODE)
+        self.begin_try(running.clone()).map(drop)
     }
 
     /// No try runs any more, but those that were made still count. Did `build` die while the last one ran?
