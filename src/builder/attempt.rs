@@ -361,7 +361,7 @@ impl<'a> Attempt<'a> {
         let ended = Ended { id, request, result, output, has_begun };
         if let Err(error) = self.record.commit(result) {
             let fault = Fault { stage: "the result of a build cannot be recorded", error };
-            self.commit_anew(&ended, &fault)?;
+            ended.commit_anew(self.builder, &self.record, bytes, &fault)?;
         }
         let made_room = self.excerpt.borrow().is_some();
         if made_room || has_begun && self.record.output().symlink_metadata().is_err() {
@@ -373,26 +373,6 @@ impl<'a> Attempt<'a> {
             .complete(self.builder, &self.record)
             .map_err(Fault::at("a finished build cannot be told of"))?;
         Ok(AttemptEnd::Recorded)
-    }
-
-    /// The record cannot take the result. Unless that is the machine's fault, it gets a new one; and if even that is not
-    /// to be had, the entry is told of and goes to `bad/`.
-    fn commit_anew(&self, ended: &Ended, fault: &Fault) -> Result<(), Fault> {
-        if let Some(fault) = machine::fault(self.builder) {
-            return Err(fault);
-        }
-        if self.record.commit(ended.result).is_ok() {
-            return Ok(());
-        }
-        tracing::warn!("{}: {fault}; it gets a new record", ended.id);
-        let remade = self.record.remake(&self.entry.bytes).and_then(|()| self.record.commit(ended.result));
-        remade
-            .or_else(|error| {
-                tracing::error!("{}: {}; it goes to queue/bad/", ended.id, in_full(&error));
-                ended.tell(self.builder, &self.record)?;
-                self.builder.reject_claimed(ended.id, &fault.to_string())
-            })
-            .map_err(Fault::at("the result of a build cannot be recorded"))
     }
 
     fn excerpt(&self) -> String {

@@ -5,6 +5,8 @@ use std::io;
 use super::{
     after,
     builder::Builder,
+    fault::Fault,
+    machine,
     mail::{
         letters::{self, Told},
         recipient,
@@ -30,6 +32,32 @@ pub struct Ended<'a> {
 }
 
 impl Ended<'_> {
+    /// Its record cannot take the result. Unless that is the machine's fault, it gets a new one; and if even that is not
+    /// to be had, the entry is told of and goes to `bad/`.
+    pub fn commit_anew(
+        &self,
+        builder: &Builder,
+        record: &Record,
+        request: &[u8],
+        fault: &Fault,
+    ) -> Result<(), Fault> {
+        if let Some(fault) = machine::fault(builder) {
+            return Err(fault);
+        }
+        if record.commit(self.result).is_ok() {
+            return Ok(());
+        }
+        tracing::warn!("{}: {fault}; it gets a new record", self.id);
+        let remade = record.remake(request).and_then(|()| record.commit(self.result));
+        remade
+            .or_else(|error| {
+                tracing::error!("{}: {}; it goes to queue/bad/", self.id, in_full(&error));
+                self.tell(builder, record)?;
+                builder.reject_claimed(self.id, &fault.to_string())
+            })
+            .map_err(Fault::at("the result of a build cannot be recorded"))
+    }
+
     /// Letters and status, then the entry: after this the build is over in every respect but that they may wait.
     pub fn complete(&self, builder: &Builder, record: &Record) -> io::Result<()> {
         self.tell(builder, record)?;

@@ -36,7 +36,7 @@ use crate::{
     durable,
     error_chain::in_full,
     forge::reporter::{Notice, Pauses, Tell},
-    queue::{Claimed, EntryId, EntryState, Lane, Listing, Retry, control::is_held, reading},
+    queue::{Cancel, Claimed, EntryId, EntryState, Lane, Listing, Retry, control::is_held, reading},
     records::{LeftOver, Requested, retention},
 };
 
@@ -301,8 +301,15 @@ impl Drain<'_> {
     }
 
     fn list(&self) -> Result<Event, Fault> {
-        let listing = reading::list(&self.builder.home.queue()).map_err(Fault::at(UNREADABLE))?;
+        let mut listing = reading::list(&self.builder.home.queue()).map_err(Fault::at(UNREADABLE))?;
+        let Listing { claimed, cancelled, .. } = &mut listing;
+        // What is claimed and does not run is left to the next build: to ask again and again would lead nowhere.
+        cancelled.retain(|id| claimed.binary_search(id).is_err() || self.runs(id));
         Ok(Event::Listed { listing, held: self.is_held() })
+    }
+
+    fn runs(&self, id: &EntryId) -> bool {
+        self.cancels.get(id).is_some_and(|cancel| Arc::strong_count(cancel) > 1)
     }
 
     fn is_held(&self) -> bool {
@@ -392,6 +399,10 @@ impl Drain<'_> {
             Ok(cancel) => Arc::new(cancel),
             Err(error) => return Some(self.not_started(entry.id, error)),
         };
+        if Cancel::of(&self.builder.home.queue(), &entry.id).is_some() {
+            // It could not be recorded so while it waited.
+            cancel.ring();
+        }
         // Those of builds that are over are ours alone.
         self.cancels.retain(|_, cancel| Arc::strong_count(cancel) > 1);
         self.cancels.insert(entry.id.clone(), Arc::clone(&cancel));

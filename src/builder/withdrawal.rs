@@ -4,11 +4,11 @@ use std::io;
 
 use jiff::Timestamp;
 
-use super::{announce, builder::Builder, completion::Ended, scheduler::Withdrawal};
+use super::{announce, builder::Builder, completion::Ended, fault::Fault, scheduler::Withdrawal};
 use crate::{
     host,
     queue::{Cancel, Claimed, EntryId, EntryState},
-    records::{BuildResult, Requested, Verdict},
+    records::{BuildResult, Record, Requested, Verdict},
 };
 
 /// Records it, if it waits; false if it is to be built all the same. A cancel file that names nothing which waits or runs goes.
@@ -21,6 +21,15 @@ pub fn withdraw(builder: &Builder, id: &EntryId, why: &Withdrawal) -> io::Result
         }
         return Ok(true);
     }
+    let withdrawn = record_claimed(builder, id, why, &record);
+    if withdrawn.is_err() && !record.is_final() {
+        // Whoever looks next finds it, and why it is not to be built.
+        builder.lock.put_back(id)?;
+    }
+    withdrawn
+}
+
+fn record_claimed(builder: &Builder, id: &EntryId, why: &Withdrawal, record: &Record) -> io::Result<bool> {
     let EntryState::Request(request, bytes) = builder.lock.read_claimed(id)? else {
         // What is no request is looked at in its turn, and goes to bad/.
         return builder.lock.put_back(id);
@@ -31,7 +40,7 @@ pub fn withdraw(builder: &Builder, id: &EntryId, why: &Withdrawal) -> io::Result
         builder.lock.put_back(id)?;
         return Ok(false);
     }
-    let cancel = Cancel::of(&queue, id);
+    let cancel = Cancel::of(&builder.home.queue(), id);
     let verdict = match why {
         Withdrawal::Cancelled => Verdict::Cancelled(None, cancel.clone().unwrap_or_default().words()),
         Withdrawal::Superseded(by) | Withdrawal::Repeats(by) => Verdict::Superseded(by.clone()),
@@ -44,11 +53,14 @@ pub fn withdraw(builder: &Builder, id: &EntryId, why: &Withdrawal) -> io::Result
     };
     builder.history.enter(&builder.home, id, &request, &bytes, &mut result);
     let result = &result;
-    record.begin(&builder.lock.path_of_claimed(id), &bytes)?;
-    record.commit(result)?;
-    let entry = &Claimed { id: id.clone(), request, bytes };
-    announce::end(entry, result, "");
     let has_begun = record.script().exists();
-    Ended { id, request: &entry.request, result, output: "", has_begun }.complete(builder, &record)?;
+    let ended = Ended { id, request: &request, result, output: "", has_begun };
+    let begun = record.begin(&builder.lock.path_of_claimed(id), &bytes);
+    if let Err(error) = begun.and_then(|()| record.commit(result)) {
+        let fault = Fault { stage: "what is not built cannot be recorded", error };
+        ended.commit_anew(builder, record, &bytes, &fault).map_err(|fault| fault.error)?;
+    }
+    announce::end(&Claimed { id: id.clone(), request: request.clone(), bytes }, result, "");
+    ended.complete(builder, record)?;
     Ok(true)
 }

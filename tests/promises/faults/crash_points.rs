@@ -40,11 +40,10 @@ fn ran(ci: &Installation) -> usize {
 }
 
 /// Every such call of a whole run, and every file that is opened in the home: name and number.
-fn points() -> BTreeSet<(String, usize)> {
-    let (ci, _) = installation();
-    assert!(strace::run(&ci, "build", &[], "").status.success());
+fn points(ci: &Installation, arguments: &[&str]) -> BTreeSet<(String, usize)> {
+    assert!(strace::run(ci, "build", arguments, "").status.success());
     let home = format!("\"{}", ci.home().display());
-    strace::calls(&ci)
+    strace::calls(ci)
         .into_iter()
         .filter(|call| {
             CHANGING.contains(&call.name.as_str()) || call.name == "openat" && call.text.contains(&home)
@@ -78,7 +77,7 @@ fn killed_at_any_call_that_changes_something_the_next_build_goes_on_from_there()
         return;
     }
     let mut killed = 0;
-    for (name, number) in points() {
+    for (name, number) in points(&installation().0, &[]) {
         let what = format!("killed at {name} {number}");
         let (ci, id) = installation();
         let output = strace::run(&ci, "build", &[], &format!("{name}:signal=KILL:when={number}"));
@@ -139,7 +138,7 @@ fn refused_any_call_that_changes_something_no_try_is_burnt_and_all_goes_on() {
     if !strace::is_there() {
         return;
     }
-    for (at, (name, number)) in points().into_iter().enumerate() {
+    for (at, (name, number)) in points(&installation().0, &[]).into_iter().enumerate() {
         let error = ["ENOSPC", "EIO", "EMFILE"][at % 3];
         let what = format!("{name} {number} {error}");
         let (ci, id) = installation();
@@ -156,4 +155,175 @@ fn refused_any_call_that_changes_something_no_try_is_burnt_and_all_goes_on() {
         assert!(!is_final || ran(&ci) == before, "{what}: a build that has its result is not run again");
         assert_eq!(ci.record().result["attempts"], 1, "{what}: {}", ci.log());
     }
+}
+
+/// What becomes of builds that are steered.
+struct Steered {
+    what: &'static str,
+    /// The first of the ids is the steered one's.
+    make: fn() -> (Installation, Vec<String>),
+    /// Of these ids, in the end.
+    outcomes: &'static [&'static str],
+}
+
+const STEERED: [Steered; 3] = [
+    Steered {
+        what: "a cancelled one that waits",
+        make: || {
+            let (ci, id) = installation();
+            fs::write(ci.path(&format!("queue/build-{id}.cancel")), "").unwrap();
+            (ci, vec![id])
+        },
+        outcomes: &["cancelled"],
+    },
+    Steered {
+        what: "one that is cancelled while it runs",
+        make: || {
+            let ci = Installation::building(
+                "echo ran >> ../../ran; touch ../../queue/build-$AMP_CI_BUILD_ID.cancel; sleep 7179.5",
+            );
+            let id = ci.push(&Push::to("r", "main"));
+            (ci, vec![id])
+        },
+        outcomes: &["cancelled"],
+    },
+    Steered {
+        what: "one that a newer push supersedes",
+        make: || {
+            let mut ci = Installation::building("echo ran >> ../../ran");
+            ci.set("AMP_CI_NEWEST_ONLY", "yes");
+            let ids = vec![ci.push(&Push::to("r", "main")), ci.push(&Push::to("r", "main"))];
+            (ci, ids)
+        },
+        outcomes: &["superseded", "succeeded"],
+    },
+];
+
+impl Steered {
+    /// It ends so whatever the first `build` has met, with nothing left that steers, and nobody is written to.
+    fn assert_concluded(&self, ci: &Installation, ids: &[String], what: &str, may_be_built: bool) {
+        let is_final = ci.path(&format!("builds/{}/result.json", ids[0])).exists();
+        let is_cancelled = ci.path(&format!("queue/build-{}.cancel", ids[0])).exists();
+        let before = ran(ci);
+        ci.end_pauses();
+        ci.touch_outbox();
+        assert_eq!(ci.build_to_its_end(1), 0, "{what}: {}", ci.log());
+        let records = ci.records();
+        let ended: Vec<_> = records.iter().map(|record| (record.id.as_str(), record.outcome())).collect();
+        let expected: Vec<_> = ids.iter().map(String::as_str).zip(self.outcomes.iter().copied()).collect();
+        // A newer push that cannot be read supersedes nothing.
+        let is_built =
+            may_be_built && ids.len() > 1 && ended.iter().all(|(_, outcome)| *outcome == "succeeded");
+        assert!(ended == expected || is_built, "{what}: {ended:?}: {}", ci.log());
+        if let [_, newer] = ids {
+            assert!(is_built || records[0].result["superseded_by"] == newer.as_str(), "{what}");
+        } else if is_final || is_cancelled {
+            assert_eq!(ran(ci), before, "{what}: it is not run again");
+        }
+        let told: Vec<_> =
+            ci.letters().into_iter().filter(|letter| !letter.stem.starts_with("trouble-")).collect();
+        assert!(told.is_empty(), "{what}: {told:?}");
+        let left = names(&ci.path("queue")).into_iter().filter(|name| name.starts_with("build-"));
+        assert_eq!(left.collect::<Vec<_>>(), [""; 0], "{what}");
+        assert!(names(&ci.path("queue/bad")).is_empty(), "{what}: {}", ci.log());
+        ci.assert_all_over();
+    }
+}
+
+#[test]
+#[ignore = "second tier"]
+fn killed_at_any_call_what_is_cancelled_or_superseded_is_so_in_the_end_and_nobody_is_written_to() {
+    if !strace::is_there() {
+        return;
+    }
+    for steered in STEERED {
+        let mut killed = 0;
+        for (name, number) in points(&(steered.make)().0, &[]) {
+            let what = format!("{}, killed at {name} {number}", steered.what);
+            let (ci, ids) = (steered.make)();
+            let output = strace::run(&ci, "build", &[], &format!("{name}:signal=KILL:when={number}"));
+            killed += usize::from(output.status.signal() == Some(9));
+            steered.assert_concluded(&ci, &ids, &what, false);
+        }
+        assert!(killed > 30, "{}: {killed}", steered.what);
+    }
+}
+
+#[test]
+#[ignore = "second tier"]
+fn refused_any_call_what_is_cancelled_or_superseded_is_so_in_the_end_and_nobody_is_written_to() {
+    if !strace::is_there() {
+        return;
+    }
+    for steered in STEERED {
+        let (ci, _) = (steered.make)();
+        let mut points = points(&ci, &[]);
+        for bell in strace::calls(&ci).iter().filter(|call| call.text.contains(r#"\0\0\0", 8"#)) {
+            // No disk is asked for that one, and from run to run it is another.
+            points.retain(|(name, number)| *name != bell.name || number.abs_diff(bell.number) > 2);
+        }
+        for (at, (name, number)) in points.into_iter().enumerate() {
+            let error = ["ENOSPC", "EIO", "EMFILE"][at % 3];
+            let what = format!("{}, {name} {number} {error}", steered.what);
+            let (ci, ids) = (steered.make)();
+            let output = strace::run(&ci, "build", &[], &format!("{name}:error={error}:when={number}"));
+            assert!(
+                output.status.code().is_some_and(|code| code <= 1 || code == 127),
+                "{what}: {:?}",
+                output.status
+            );
+            steered.assert_concluded(&ci, &ids, &what, true);
+        }
+    }
+}
+
+#[test]
+#[ignore = "second tier"]
+fn a_verb_that_is_killed_at_any_call_has_asked_or_has_not() {
+    if !strace::is_there() {
+        return;
+    }
+    let made = || {
+        let (ci, id) = installation();
+        let file = ci.path(&format!("queue/build-{id}.cancel"));
+        (ci, id, file)
+    };
+    let (mut asked, mut unasked) = (0, 0);
+    let (ci, id, _) = made();
+    for (name, number) in points(&ci, &["cancel", &id]) {
+        let (ci, id, file) = made();
+        let inject = format!("{name}:signal=KILL:when={number}");
+        strace::run(&ci, "build", &["cancel", &id, "--reason", "wrong branch"], &inject);
+        let is_asked = file.exists();
+        *(if is_asked { &mut asked } else { &mut unasked }) += 1;
+        ci.build(1);
+        let record = ci.record();
+        assert_eq!(record.outcome(), if is_asked { "cancelled" } else { "failed" }, "{inject}");
+        assert!(
+            !is_asked || record.result["reason"].as_str().unwrap().ends_with(": wrong branch"),
+            "{inject}"
+        );
+        assert!(!file.exists() && ran(&ci) == usize::from(!is_asked), "{inject}");
+        ci.assert_all_over();
+    }
+    assert!(asked > 0 && unasked > 0, "{asked} {unasked}");
+
+    let (mut held, mut unheld) = (0, 0);
+    for (name, number) in points(&installation().0, &["hold", "for the move"]) {
+        let (ci, _) = installation();
+        let inject = format!("{name}:signal=KILL:when={number}");
+        strace::run(&ci, "build", &["hold", "for the move"], &inject);
+        let said = fs::read_to_string(ci.path("queue/hold")).ok();
+        *(if said.is_some() { &mut held } else { &mut unheld }) += 1;
+        ci.build(1);
+        assert_eq!(ci.records().len(), usize::from(said.is_none()), "{inject}");
+        if let Some(said) = said {
+            assert!(said.ends_with(": for the move\n"), "{inject}: {said}");
+            assert!(ci.command("build").arg("unhold").output().unwrap().status.success());
+            ci.build(1);
+        }
+        assert_eq!(ci.record().outcome(), "failed");
+        ci.assert_all_over();
+    }
+    assert!(held > 0 && unheld > 0, "{held} {unheld}");
 }
