@@ -67,7 +67,7 @@ fn start_a_process(builder: &Builder) -> io::Result<()> {
 fn ask_the_engine(builder: &Builder, dir: &Path) -> io::Result<()> {
     let Some(launcher) = &builder.settings.launcher else { return Ok(()) };
     launcher.start.look_up()?;
-    launcher.cancel("amp_ci-probe", dir, &builder.supervisor)
+    launcher.cancel("amp_ci-probe", dir, &builder.supervisor, &builder.mask())
 }
 
 /// `ulimit -f`: past it the kernel ends a write.

@@ -87,9 +87,10 @@ fn ask_to_end(supervisor: &Supervisor, trees: &mut [Tree]) {
 
 /// Takes their jobs away, by name.
 fn cancel(builder: &Builder, launcher: &Launcher, ids: &[EntryId]) -> io::Result<()> {
+    let mask = builder.mask();
     ids.iter().try_for_each(|id| {
         let dir = builder.record(id).running().map_or_else(PathBuf::new, |running| running.workspace);
-        launcher.cancel(&id.waiting(), &dir, &builder.supervisor)
+        launcher.cancel(&id.waiting(), &dir, &builder.supervisor, &mask)
     })
 }
 

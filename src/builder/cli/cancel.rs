@@ -29,8 +29,9 @@ pub fn run(home: &Home, CancelArguments { build, reason }: &CancelArguments) -> 
     let id = which(home, build)?;
     let queue = home.queue();
     let is_in_queue = || [id.waiting(), id.claimed()].iter().any(|name| queue.join(name).exists());
-    if !is_in_queue() {
-        let outcome = Record::of(home, &id).result().ok().flatten().map(|result| result.outcome);
+    let record = Record::of(home, &id);
+    if record.is_final() || !is_in_queue() {
+        let outcome = record.result().ok().flatten().map(|result| result.outcome);
         let how = outcome.map_or("over".to_string(), |outcome| {
             format!("over already: {}", crate::status::words::outcome(outcome))
         });

@@ -53,7 +53,7 @@ impl Job<'_> {
         let run_sh_path = self.record.join("run.sh");
         if run_sh_path.exists() {
             // It has been launched before, and whether its job could be taken away then is not known.
-            self.launcher.cancel(&self.id.waiting(), self.workspace, supervisor)?;
+            self.launcher.cancel(&self.id.waiting(), self.workspace, supervisor, &self.mask)?;
         }
         self.launcher.start.look_up()?;
         let run_sh = run_sh::text(&self.nonce, self.workspace, self.limit);
@@ -108,7 +108,8 @@ impl Job<'_> {
         let has_ended_by_itself = matches!(end, ProcessEnd::Exited(_));
         let mut end = self.judge(line, &end, words);
         if !(matches!(end, ScriptEnd::Verdict(_)) && has_ended_by_itself)
-            && let Err(error) = self.launcher.cancel(&self.id.waiting(), self.workspace, supervisor)
+            && let Err(error) =
+                self.launcher.cancel(&self.id.waiting(), self.workspace, supervisor, &self.mask)
         {
             tracing::warn!("{}", in_full(&error));
             // Before its next try it is taken away in any case.

@@ -9,13 +9,16 @@ use std::{
 
 use super::command_line::CommandLine;
 use crate::{
-    builder::process::{environment, supervisor::Supervisor},
+    builder::process::{environment, mask::Mask, supervisor::Supervisor},
     detached,
     error_chain::at,
 };
 
 /// Seconds that a cancel command may take.
 const CANCEL_LIMIT: &str = "60";
+
+/// So many bytes of what it says are shown.
+const WORDS_SHOWN: u64 = 4096;
 
 /// The two commands of an engine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,8 +30,8 @@ pub struct Launcher {
 }
 
 impl Launcher {
-    /// Takes away the job of this name, if there is a command for it. An error names what it said.
-    pub fn cancel(&self, name: &str, dir: &Path, supervisor: &Supervisor) -> io::Result<()> {
+    /// Takes away the job of this name, if there is a command for it. An error names what it said, masked.
+    pub fn cancel(&self, name: &str, dir: &Path, supervisor: &Supervisor, mask: &Mask) -> io::Result<()> {
         let Some(cancel) = &self.cancel else { return Ok(()) };
         let failed = |what: &str| io::Error::other(format!("`{}` {what}", cancel.program()));
         // A file, because whoever leaves something in the background would keep a pipe open.
@@ -47,13 +50,28 @@ impl Launcher {
         if status.success() {
             return Ok(());
         }
-        let mut words = Vec::new();
         said.rewind()?;
-        said.take(4096).read_to_end(&mut words)?;
+        let words = masked(said.take(WORDS_SHOWN), mask)?;
         let words = String::from_utf8_lossy(&words).trim().to_string();
         Err(failed(&match status.code() {
             Some(124) => format!("did not take {name} away within {CANCEL_LIMIT} s: {words}"),
             _ => format!("did not take {name} away ({status}): {words}"),
         }))
     }
+}
+
+/// Where it is cut, it ends before what may be the beginning of a secret.
+fn masked(mut said: impl Read, mask: &Mask) -> io::Result<Vec<u8>> {
+    let (mut words, mut shown) = (Vec::new(), Vec::new());
+    said.read_to_end(&mut words)?;
+    let mut keep = |bytes: &[u8]| {
+        shown.extend_from_slice(bytes);
+        Ok(())
+    };
+    let mut masked = mask.begin();
+    masked.write(&words, &mut keep)?;
+    if (words.len() as u64) < WORDS_SHOWN {
+        masked.finish(&mut keep)?;
+    }
+    Ok(shown)
 }

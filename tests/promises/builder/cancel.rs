@@ -119,3 +119,73 @@ fn a_drain_at_work_obeys_at_once() {
     assert_eq!(build.wait(), 0);
     assert_cancelled(&ci, &waiting);
 }
+
+/// Of one that has ended as it would have: there is nothing to cancel, and a word for it goes.
+fn assert_over(ci: &Installation, id: &str) {
+    let output = cancel(ci, &[id]);
+    assert_eq!(code(&output), 3);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("is over already: failed"), "{said}");
+    fs::write(ci.path(&format!("queue/build-{id}.cancel")), "").unwrap();
+}
+
+#[test]
+fn what_is_being_recorded_is_over_and_stays_what_it_is() {
+    // Its result is on record, and the letter about it has no place.
+    let ci = Installation::building("rm -rf ../../outbox; touch ../../outbox; exit 3");
+    let id = ci.push(&Push::to("amp_mgms", "main"));
+    ci.build_to_its_end(1);
+    assert_eq!(ci.entries(), [format!("build-{id}.lock")], "{}", ci.log());
+    assert_eq!(result(&ci, &id)["outcome"], "failed");
+    assert_over(&ci, &id);
+    fs::remove_file(ci.path("outbox")).unwrap();
+    ci.build(1);
+    assert_eq!(result(&ci, &id)["outcome"], "failed", "{}", ci.log());
+    assert!(!ci.path(&format!("queue/build-{id}.cancel")).exists());
+    assert!(ci.letters().iter().any(|letter| letter.stem == id), "{}", ci.log());
+    ci.assert_all_over();
+}
+
+#[test]
+fn what_is_over_but_for_its_letter_is_over_and_the_letter_is_sent() {
+    let mut ci = Installation::building("exit 3");
+    let mail = format!("file://{}/mail", ci.home().display());
+    ci.set("AMP_CI_SMTP_URL", &format!("{mail}-that-is-not-there/at-all"));
+    let id = ci.push(&Push::to("amp_mgms", "main"));
+    ci.build_to_its_end(1);
+    let letter = ci.path(&format!("outbox/{id}.eml"));
+    assert!(letter.exists(), "{}", ci.log());
+    assert_over(&ci, &id);
+    ci.set("AMP_CI_SMTP_URL", &mail);
+    ci.touch_outbox();
+    ci.build(1);
+    assert!(!ci.path(&format!("queue/build-{id}.cancel")).exists());
+    assert_eq!(result(&ci, &id)["outcome"], "failed", "{}", ci.log());
+    assert!(ci.letters().iter().any(|letter| letter.stem == id), "{}", ci.log());
+    ci.assert_all_over();
+}
+
+#[test]
+fn what_the_engine_does_not_let_go_of_is_said_without_its_secrets() {
+    let mut ci = Installation::building("touch ../../at-work; sleep 7177.8");
+    fs::write(ci.path("canceller"), "echo \"no job for $SITE_TOKEN\"; exit 7").unwrap();
+    let canceller = format!("bash {}/canceller {{name}}", ci.home().display());
+    ci.set("AMP_CI_LAUNCHER", "env").set("AMP_CI_LAUNCHER_CANCEL", &canceller);
+    ci.set("SITE_TOKEN", "tk_0123456789");
+    let id = ci.push(&Push::to("amp_mgms", "main"));
+    let mut build = ci.start_build(1);
+    ci.wait_at("work");
+    assert_eq!(code(&cancel(&ci, &[&id])), 0);
+    assert_eq!(build.wait(), 0, "{}", ci.log());
+    let result = result(&ci, &id);
+    assert_eq!(result["outcome"], "cancelled", "{}", ci.log());
+    let reason = result["reason"].as_str().unwrap();
+    assert!(reason.contains("could not be taken away") && reason.ends_with("no job for ***"), "{reason}");
+    let letter = ci.letter();
+    assert_eq!(letter.to, "operator@example.org");
+    assert!(letter.text.contains("no job for ***"), "{}", letter.text);
+    for text in [reason, &letter.raw, &ci.log()] {
+        assert!(!text.contains("tk_0123456789"), "{text}");
+    }
+    ci.assert_all_over();
+}

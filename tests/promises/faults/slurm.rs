@@ -281,6 +281,26 @@ fn a_cancelled_job_is_no_verdict() {
 
 #[test]
 #[ignore = "second tier"]
+fn a_cancelled_build_takes_its_job_along_and_the_next_one_runs() {
+    let Some(cluster) = Cluster::start() else { return };
+    let ci =
+        cluster.installation("[ $AMP_CI_BRANCH != main ] || { echo $$ >$NOTES/first; exec sleep 1000; }");
+    let runs = ci.push(&Push::to("amp_mgms", "main"));
+    let mut build = ci.start_build(1);
+    wait_until("it runs", || cluster.note("first").is_some());
+    let next = ci.push(&Push::to("amp_mgms", "dev"));
+    assert!(ci.command("build").args(["cancel", &runs]).output().unwrap().status.success());
+    assert_eq!(build.wait(), 0, "{}", ci.log());
+    let outcomes: Vec<_> =
+        ci.records().iter().map(|record| (record.id.clone(), record.outcome().to_string())).collect();
+    assert_eq!(outcomes, [(runs, "cancelled".to_string()), (next, "succeeded".to_string())], "{}", ci.log());
+    assert_eq!(cluster.jobs("PENDING,RUNNING"), [""; 0]);
+    assert!(ci.letters().is_empty(), "{:?}", ci.letters());
+    ci.assert_all_over();
+}
+
+#[test]
+#[ignore = "second tier"]
 fn a_partition_that_does_not_exist_is_an_error_after_three_tries() {
     let Some(cluster) = Cluster::start() else { return };
     let mut ci = cluster.installation("true");
