@@ -130,7 +130,7 @@ fn when_build_dies_the_next_one_ends_it_and_runs_it_again() {
 }
 
 #[test]
-#[ignore = "takes a minute"]
+#[ignore = "second tier"]
 fn after_a_minute_it_is_ended() {
     let ci = installation("true", "sleep 7776.5");
     let id = ci.push(&Push::to("amp_mgms", "main"));

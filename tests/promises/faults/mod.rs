@@ -9,4 +9,5 @@ mod power_cut;
 mod slurm;
 mod stored;
 mod storm;
+mod supersede;
 mod through_the_hook;

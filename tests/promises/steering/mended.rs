@@ -122,3 +122,26 @@ fn the_broken_build_s_record_may_be_gone() {
     assert_eq!(letters(&ci), [format!("{broken} bo"), format!("{still} cy"), format!("{mended}.fixed ana")]);
     assert_eq!(before(&ci, &mended).1, json!(broken));
 }
+
+#[test]
+fn what_is_cancelled_tells_nobody_and_breaks_or_mends_nothing() {
+    let ci = installation();
+    let broken = push(&ci, "bo", 1);
+    let still = push(&ci, "cy", 1);
+    let mended = push(&ci, "ana", 0);
+    let cancelled = ci.push(&push_of("cy", "main"));
+    fs::write(ci.path(&format!("queue/build-{cancelled}.cancel")), "").unwrap();
+    build(&ci, 1);
+    let good = push(&ci, "bo", 0);
+    let outcomes: Vec<String> = ci.records().iter().map(|record| record.outcome().to_string()).collect();
+    assert_eq!(outcomes, ["failed", "failed", "succeeded", "cancelled", "succeeded"], "{}", ci.log());
+    let expected = [
+        format!("{broken} bo"),
+        format!("{still} cy"),
+        format!("{mended}.broke bo"),
+        format!("{mended}.fixed ana"),
+    ];
+    assert_eq!(letters(&ci), expected, "{}", ci.log());
+    assert_eq!(before(&ci, &good), (json!("succeeded"), Value::Null));
+    ci.assert_all_over();
+}
