@@ -1,0 +1,69 @@
+//! One `build`, from its start to its end.
+
+use std::{collections::VecDeque, time::Duration};
+
+use super::{Scenario, builds::Build, heard::Heard};
+use crate::{
+    builder::scheduler::{Event, Scheduler, Terms},
+    queue::EntryId,
+};
+
+/// One `build`, from its start to its end.
+pub struct Run {
+    pub scheduler: Scheduler,
+    pub is_watched: bool,
+    /// What the kernel has not told yet.
+    pub kernel: VecDeque<Change>,
+    /// What has been told, and not been heard.
+    pub channel: Vec<Event>,
+    pub builds: Vec<Build>,
+    /// Rounds of mail that are under way: their numbers, and how many letters they send.
+    pub rounds: VecDeque<(usize, usize)>,
+    pub letters_sent: usize,
+    pub has_died: bool,
+    pub is_ending_builds: bool,
+    pub heard: Heard,
+    /// When the scheduler last decided.
+    pub decided: Duration,
+    /// So many actions since anything happened.
+    pub idle_actions: usize,
+}
+
+pub enum Change {
+    Arrived(EntryId),
+    Resumed(EntryId),
+    Hold,
+    Unclear,
+    Lost,
+}
+
+impl Run {
+    pub fn new(scenario: &Scenario) -> Self {
+        Self {
+            scheduler: Scheduler::new(Terms {
+                threads: scenario.threads,
+                stays: false,
+                newest_only: false,
+                watched: scenario.watched,
+            }),
+            is_watched: scenario.watched,
+            kernel: VecDeque::new(),
+            channel: Vec::new(),
+            builds: Vec::new(),
+            rounds: VecDeque::new(),
+            letters_sent: 0,
+            has_died: false,
+            is_ending_builds: false,
+            heard: Heard { is_watched: scenario.watched, ..Heard::default() },
+            decided: Duration::ZERO,
+            idle_actions: 0,
+        }
+    }
+
+    /// The kernel sees it.
+    pub fn changed(&mut self, change: Change) {
+        if self.is_watched {
+            self.kernel.push_back(change);
+        }
+    }
+}
