@@ -165,10 +165,14 @@ fn a_large_payload_that_is_made_ready_for_its_command_holds_up_nobody() {
 
 /// A daemon with few seats, for it has few descriptors.
 fn with_few_seats(setup: Setup) -> Daemon {
+    on_few_descriptors(setup).start()
+}
+
+fn on_few_descriptors(setup: Setup) -> Setup {
     let script = format!("#!/bin/sh\nulimit -n 256\nexec {WEBHOOKD} \"$@\"\n");
     let wrapper = setup.dir().join("few");
     executable(&wrapper, &script);
-    setup.program(wrapper).start()
+    setup.program(wrapper)
 }
 
 #[test]
@@ -262,19 +266,70 @@ fn peak(daemon: &Daemon) -> usize {
     usize::try_from(daemon.peak_kib()).unwrap() * 1024
 }
 
+/// Each answer is as large as that, and the next is asked for only when the command of the one before is over: so
+/// none is counted for its command, but for itself.
+const LARGE: usize = 60 * MIB;
+
+struct LargeAnswers {
+    daemon: Daemon,
+    unread: Vec<TcpStream>,
+}
+
+impl LargeAnswers {
+    fn of(flags: &[&str]) -> Self {
+        let hook = shell("large", &format!("head -c {LARGE} /dev/zero; echo >> over"), json!({}));
+        let flags = [&["-ip", "127.0.0.1", "-port", "0"], flags].concat();
+        Self { daemon: Setup::new(&hooks_file(&[hook])).flags(&flags).start_quietly(), unread: Vec::new() }
+    }
+
+    /// Of this client, as a proxy on this machine says it.
+    fn ask(&mut self, client: &str) {
+        let mut stream = self.daemon.connect();
+        let request = raw_request("GET", "/hooks/large", &[("X-Forwarded-For", client)], b"");
+        stream.write_all(&request).unwrap();
+        // Its answer has begun, and so its command is over and was told from it.
+        std::io::Read::read_exact(&mut stream, &mut [0; 1]).unwrap();
+        self.unread.push(stream);
+    }
+}
+
 #[test]
-fn an_answer_that_nobody_takes_is_counted_until_it_is_sent_and_given_up_in_the_end() {
-    const SIZE: usize = 60 * MIB;
-    let hook = shell("large", &format!("head -c {SIZE} /dev/zero; echo >> over"), json!({}));
-    let flags = ["-body-timeout", "1s", "-ip", "127.0.0.1", "-port", "0"];
-    let daemon = Setup::new(&hooks_file(&[hook])).flags(&flags).start_quietly();
-    let unread: Vec<TcpStream> = (0..12).map(|_| daemon.ask("/hooks/large")).collect();
-    let over = || fs::read(daemon.dir().join("over")).map_or(0, |lines| lines.len());
-    wait_until("all commands to be over", || over() == 12);
-    let held = peak(&daemon);
+fn an_answer_that_nobody_takes_is_counted_until_it_is_sent() {
+    let mut answers = LargeAnswers::of(&["-body-timeout", "10m"]);
+    (0..12).for_each(|_| answers.ask("203.0.113.7"));
+    let held = peak(&answers.daemon);
     assert!(held < MEMORY * 3 / 2, "{} MiB for 12 answers of 60 MiB", held / MIB);
-    wait_until("their room to be free again", || daemon.get("/hooks/large").body.len() == SIZE);
-    drop(unread);
+    assert!(answers.daemon.get("/hooks/large").body.len() < LARGE, "there is no room for another whole one");
+    // Whoever takes an answer, or goes, makes room.
+    let mut first = answers.unread.remove(0);
+    let mut all = Vec::new();
+    while all.len() < LARGE {
+        let mut some = vec![0; MIB];
+        let read = std::io::Read::read(&mut first, &mut some).unwrap();
+        assert_ne!(read, 0, "the answer ends after {} bytes", all.len());
+        all.extend_from_slice(&some[..read]);
+    }
+    drop((first, answers.unread.remove(0)));
+    wait_until("their room to be free again", || answers.daemon.get("/hooks/large").body.len() == LARGE);
+}
+
+#[test]
+fn an_answer_that_nobody_takes_is_given_up_in_the_end() {
+    let mut answers = LargeAnswers::of(&["-body-timeout", "1s"]);
+    (0..6).for_each(|_| answers.ask("203.0.113.7"));
+    wait_until("their room to be free again", || answers.daemon.get("/hooks/large").body.len() == LARGE);
+}
+
+#[test]
+fn behind_a_trusted_proxy_each_client_has_its_own_share_of_memory() {
+    let mut answers = LargeAnswers::of(&["-body-timeout", "10m", "-trusted-proxies", "127.0.0.1"]);
+    (0..6).for_each(|_| answers.ask("203.0.113.7"));
+    let from = |client: &str| {
+        let reply = answers.daemon.request("GET", "/hooks/large", &[("X-Forwarded-For", client)], b"");
+        reply.body.len()
+    };
+    assert_eq!(from("198.51.100.9"), LARGE, "nobody else's share is taken");
+    assert!(from("203.0.113.7") < LARGE, "its own is");
 }
 
 #[test]
@@ -355,11 +410,8 @@ fn a_flood_of_connections_from_one_address_drives_out_nobody_else() {
     let Some(address) = own_address() else {
         return skip("AMP_CI_REQUIRE_NETWORK", "this machine has no address but the loopback's");
     };
-    let script = format!("#!/bin/sh\nulimit -n 256\nexec {WEBHOOKD} \"$@\"\n");
     let setup = Setup::new(&sized()).flags(&["-ip", "0.0.0.0", "-port", "0"]);
-    executable(&setup.dir().join("few"), &script);
-    let wrapper = setup.dir().join("few");
-    let daemon = setup.program(wrapper).start_as_it_is(&["-verbose"]);
+    let daemon = on_few_descriptors(setup).start_as_it_is(&["-verbose"]);
     let port = daemon.address.rsplit(':').next().unwrap().parse().unwrap();
     let mut push = TcpStream::connect(("127.0.0.1", port)).unwrap();
     push.write_all(b"POST /hooks/size HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nhalf").unwrap();
@@ -369,4 +421,47 @@ fn a_flood_of_connections_from_one_address_drives_out_nobody_else() {
     push.write_all(b"other").unwrap();
     assert_eq!(Reply::read(&mut push, false).text().trim(), "9");
     drop(flood);
+}
+
+#[test]
+fn a_trusted_proxy_has_as_many_connections_as_there_are_and_another_address_a_quarter() {
+    let Some(address) = own_address() else {
+        return skip("AMP_CI_REQUIRE_NETWORK", "this machine has no address but the loopback's");
+    };
+    for is_trusted in [true, false] {
+        let hook = shell("busy", "while ! test -e go; do sleep 0.01; done; echo done", json!({}));
+        let trusted = address.to_string();
+        let flags =
+            ["-ip", "0.0.0.0", "-port", "0", "-trusted-proxies", if is_trusted { &trusted } else { "unix" }];
+        let setup = Setup::new(&hooks_file(&[hook])).flags(&flags);
+        let daemon = on_few_descriptors(setup).start_as_it_is(&["-verbose"]);
+        let port = daemon.address.rsplit(':').next().unwrap().parse().unwrap();
+        let busy: Vec<TcpStream> = (0..40)
+            .map(|number| {
+                let mut stream = TcpStream::connect((address, port)).unwrap();
+                let client = format!("203.0.113.{number}");
+                let _ = stream.write_all(&raw_request(
+                    "GET",
+                    "/hooks/busy",
+                    &[("X-Forwarded-For", &client)],
+                    b"",
+                ));
+                stream
+            })
+            .collect();
+        // All of them have had their turn when one behind them has.
+        assert_eq!(daemon.get("/").text(), "OK");
+        fs::write(daemon.dir().join("go"), "").unwrap();
+        let is_answered = |mut stream: TcpStream| {
+            stream.set_read_timeout(Some(SILENCE)).unwrap();
+            let mut answer = [0; 12];
+            std::io::Read::read_exact(&mut stream, &mut answer).is_ok() && answer.ends_with(b" 200")
+        };
+        let answered = busy.into_iter().map(is_answered).filter(|is| *is).count();
+        if is_trusted {
+            assert_eq!(answered, 40);
+        } else {
+            assert!((1..40).contains(&answered), "{answered} of 40");
+        }
+    }
 }
