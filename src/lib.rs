@@ -12,6 +12,7 @@
 //! * [`home`]: where everything is.
 //! * [`host`]: the names of this host and of our account.
 //! * [`asker`]: who sits at the terminal.
+//! * [`connection_slots`]: which client goes when there are too many.
 //! * [`detached`]: starting programs as if nobody had started us.
 //! * [`directory`]: what lies in a directory that need not be there.
 //! * [`durable`]: writing a file that survives a power cut.
@@ -28,6 +29,7 @@
 
 mod asker;
 mod builder;
+mod connection_slots;
 mod detached;
 mod directory;
 mod durable;
@@ -57,5 +59,8 @@ pub use status::web::command_line as statusd;
 /// What the fuzz targets reach into.
 #[cfg(fuzzing)]
 pub mod fuzzing {
-    pub use crate::builder::{outbox::smtp::read_reply, process::mask::Mask, script::placeholder};
+    pub use crate::{
+        builder::{outbox::smtp::read_reply, process::mask::Mask, script::placeholder},
+        status::web::{ansi, log::Range},
+    };
 }

@@ -25,11 +25,45 @@ const STEP: usize = 32 << 10;
 const PAUSE: Duration = Duration::from_millis(300);
 
 /// What of the file is asked for.
-#[derive(Debug, PartialEq, Eq)]
-enum Range {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Range {
+    /// All of it.
     Whole,
-    Part { first: u64, last: u64 },
+    /// From one byte to another, both included and there.
+    Part {
+        /// No greater than the last.
+        first: u64,
+        /// Less than the length.
+        last: u64,
+    },
+    /// Nothing that is there.
     Unsatisfiable,
+}
+
+impl Range {
+    /// What a header asks for of so many bytes. One range; several, other units and what cannot be read are as if
+    /// nothing had been asked for, as the RFC allows.
+    pub fn of(header: &str, length: u64) -> Self {
+        let Some(spec) = header.trim().strip_prefix("bytes=") else { return Self::Whole };
+        let Some((first, last)) = spec.split_once('-') else { return Self::Whole };
+        let number = |text: &str| {
+            (!text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()))
+                .then(|| text.parse().unwrap_or(u64::MAX))
+        };
+        match (number(first), number(last)) {
+            (Some(first), _) if first >= length && (last.is_empty() || number(last).is_some()) => {
+                Self::Unsatisfiable
+            }
+            (Some(first), None) if last.is_empty() => Self::Part { first, last: length - 1 },
+            (Some(first), Some(last)) if first <= last => Self::Part { first, last: last.min(length - 1) },
+            (None, Some(0)) if first.is_empty() => Self::Unsatisfiable,
+            (None, Some(_)) if first.is_empty() && length == 0 => Self::Unsatisfiable,
+            (None, Some(count)) if first.is_empty() => {
+                Self::Part { first: length.saturating_sub(count), last: length - 1 }
+            }
+            _ => Self::Whole,
+        }
+    }
 }
 
 /// The output, or the part of it that is asked for.
@@ -54,7 +88,7 @@ pub async fn answer(home: &Home, id: &EntryId, headers: &HeaderMap, follow: bool
         return text(StatusCode::OK, followed(home.clone(), id.clone(), output)).into_response();
     }
     let range = headers.get(header::RANGE).and_then(|range| range.to_str().ok());
-    match range.map_or(Range::Whole, |range| parse(range, length)) {
+    match range.map_or(Range::Whole, |range| Range::of(range, length)) {
         Range::Whole => with_length(text(StatusCode::OK, part(output, 0, length)).into_response(), length),
         Range::Part { first, last } => {
             let count = last - first + 1;
@@ -83,29 +117,6 @@ fn with_content_range(mut response: Response, range: &str) -> Response {
         .headers_mut()
         .extend(HeaderValue::from_str(range).ok().map(|range| (header::CONTENT_RANGE, range)));
     response
-}
-
-/// One range; several, other units and what cannot be read are as if nothing had been asked for, as the RFC allows.
-fn parse(range: &str, length: u64) -> Range {
-    let Some(spec) = range.trim().strip_prefix("bytes=") else { return Range::Whole };
-    let Some((first, last)) = spec.split_once('-') else { return Range::Whole };
-    let number = |text: &str| {
-        (!text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()))
-            .then(|| text.parse().unwrap_or(u64::MAX))
-    };
-    match (number(first), number(last)) {
-        (Some(first), _) if first >= length && (last.is_empty() || number(last).is_some()) => {
-            Range::Unsatisfiable
-        }
-        (Some(first), None) if last.is_empty() => Range::Part { first, last: length - 1 },
-        (Some(first), Some(last)) if first <= last => Range::Part { first, last: last.min(length - 1) },
-        (None, Some(0)) if first.is_empty() => Range::Unsatisfiable,
-        (None, Some(_)) if first.is_empty() && length == 0 => Range::Unsatisfiable,
-        (None, Some(count)) if first.is_empty() => {
-            Range::Part { first: length.saturating_sub(count), last: length - 1 }
-        }
-        _ => Range::Whole,
-    }
 }
 
 /// So many bytes from there on. A file that shrinks meanwhile ends the connection: its length has been promised.
@@ -169,7 +180,7 @@ fn is_over(home: &Home, id: &EntryId) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Range::*, parse};
+    use super::Range::{self, *};
 
     #[test]
     fn ranges_are_read_as_the_rfc_says() {
@@ -189,9 +200,9 @@ mod tests {
             ("bytes=a-b", Whole),
             ("bytes=", Whole),
         ] {
-            assert_eq!(parse(range, 100), expected, "{range}");
+            assert_eq!(Range::of(range, 100), expected, "{range}");
         }
-        assert_eq!(parse("bytes=0-", 0), Unsatisfiable);
-        assert_eq!(parse("bytes=-5", 0), Unsatisfiable);
+        assert_eq!(Range::of("bytes=0-", 0), Unsatisfiable);
+        assert_eq!(Range::of("bytes=-5", 0), Unsatisfiable);
     }
 }

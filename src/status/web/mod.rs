@@ -3,11 +3,11 @@
 //! GET and HEAD only, nothing is written and nothing started. What a request costs is bounded: names are listed, the
 //! newest records opened once, and an unchanged page is a 304 without opening any.
 
-mod ansi;
+pub mod ansi;
 mod badge;
 pub mod command_line;
 mod feed;
-mod log;
+pub mod log;
 mod metrics;
 mod pages;
 mod plot;

@@ -3,16 +3,21 @@
 use std::{io, sync::Arc, time::Duration};
 
 use axum::Router;
-use hyper::server::conn::http1;
+use hyper::{
+    server::conn::http1,
+    service::{Service, service_fn},
+};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
-use tokio::{net::TcpListener, sync::Semaphore};
+use tokio::net::{TcpListener, TcpStream};
 use tokio_io_timeout::TimeoutStream;
 
-/// More clients than that wait in the kernel's queue.
-const CONNECTIONS: usize = 2048;
+use crate::connection_slots::{ActiveRequest, ConnectionSlot, ConnectionSlots};
+
+/// Clients at a time, if there are descriptors for them.
+const CONNECTIONS: u64 = 1024;
 
 /// How long a client may take to ask, and stay silent between two requests.
 const ASKS_WITHIN: Duration = Duration::from_secs(15);
@@ -23,38 +28,56 @@ const TAKES_WITHIN: Duration = Duration::from_secs(30);
 /// Bytes of a request's head, and of what is buffered for a client.
 const BUFFER: usize = 16 << 10;
 
-/// Serves until this future is dropped.
+/// Serves until this future is dropped. When there are too many clients the one goes that has waited for the longest, be it
+/// with its question or with taking an answer: so whoever asks now is answered.
 pub async fn serve(listener: TcpListener, router: Router) {
-    let seats = Arc::new(Semaphore::new(CONNECTIONS));
+    let slots = Arc::new(ConnectionSlots::beside(0, CONNECTIONS));
     loop {
-        let Ok(seat) = Arc::clone(&seats).acquire_owned().await else { return };
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
+        let (stream, address) = match listener.accept().await {
+            Ok(accepted) => accepted,
             Err(error) => {
-                back_off(&error).await;
+                back_off(&error, &slots).await;
                 continue;
             }
         };
-        let _ = stream.set_nodelay(true);
-        let mut stream = TimeoutStream::new(stream);
-        stream.set_write_timeout(Some(TAKES_WITHIN));
-        let service = TowerToHyperService::new(router.clone());
-        tokio::spawn(async move {
-            let connection = http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(ASKS_WITHIN)
-                .max_buf_size(BUFFER)
-                .serve_connection(TokioIo::new(Box::pin(stream)), service);
-            // Whatever went wrong was the client's doing, and it knows.
-            let _ = connection.await;
-            drop(seat);
-        });
+        // This machine's own clients may be a proxy, which speaks for many.
+        let ip = address.ip().to_canonical();
+        let Some(slot) = slots.acquire((!ip.is_loopback()).then_some(ip)).await else { continue };
+        tokio::spawn(connection(stream, Arc::new(slot), router.clone()));
     }
 }
 
-/// Without descriptors there is nothing to do but wait for one.
-async fn back_off(error: &io::Error) {
+async fn connection(stream: TcpStream, slot: Arc<ConnectionSlot>, router: Router) {
+    let _ = stream.set_nodelay(true);
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(TAKES_WITHIN));
+    let of_connection = Arc::clone(&slot);
+    let service = service_fn(move |request| {
+        slot.request_received();
+        let active = ActiveRequest(Arc::clone(&slot));
+        let answer = TowerToHyperService::new(router.clone()).call(request);
+        async move {
+            let answer = answer.await;
+            drop(active);
+            answer
+        }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(ASKS_WITHIN)
+        .max_buf_size(BUFFER)
+        .serve_connection(TokioIo::new(Box::pin(stream)), service);
+    tokio::select! {
+        // Whatever went wrong was the client's doing, and it knows.
+        _ = connection => {}
+        () = of_connection.evicted() => {}
+    }
+}
+
+/// Without descriptors somebody goes, and a moment passes.
+async fn back_off(error: &io::Error, slots: &ConnectionSlots) {
     if !matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) {
+        slots.evict_one();
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }

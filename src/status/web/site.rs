@@ -11,7 +11,7 @@ use axum::{
     Router,
     body::Body,
     extract::{Path, RawQuery, Request, State},
-    http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::get,
@@ -98,14 +98,13 @@ pub fn router(site: Arc<Site>) -> Router {
 }
 
 /// Refuses names that are not ours (DNS rebinding), and says what a browser may do with the answer.
-async fn guard(State(site): State<Arc<Site>>, request: Request, next: Next) -> Response {
-    let named = request
-        .headers()
-        .get(header::HOST)
-        .and_then(|host| host.to_str().ok())
-        .or_else(|| request.uri().host());
+async fn guard(State(site): State<Arc<Site>>, mut request: Request, next: Next) -> Response {
     let is_badge = request.uri().path() == "/badge.svg";
-    let mut response = if named.is_some_and(|name| is_ours(name, site.host())) {
+    let mut response = if is_for_us(&request, site.host()) {
+        if request.method() == Method::HEAD {
+            // A part can be asked for with GET alone (RFC 9110, 14.2).
+            request.headers_mut().remove(header::RANGE);
+        }
         next.run(request).await
     } else {
         plain(
@@ -122,6 +121,14 @@ async fn guard(State(site): State<Arc<Site>>, request: Request, next: Next) -> R
         headers.insert("cross-origin-resource-policy", HeaderValue::from_static("same-origin"));
     }
     response
+}
+
+/// Is it told our names alone? There may be one in the target too (RFC 9112, 3.2.2), and who names two is not believed.
+fn is_for_us(request: &Request, ours: Option<&str>) -> bool {
+    let hosts = request.headers().get_all(header::HOST).iter().map(|host| host.to_str().ok());
+    let target = request.uri().authority().map(|authority| Some(authority.as_str()));
+    let mut names = hosts.chain(target).peekable();
+    names.peek().is_some() && names.all(|name| name.is_some_and(|name| is_ours(name, ours)))
 }
 
 /// An address, localhost, or the host of the URL.

@@ -23,6 +23,9 @@ use crate::{
     },
 };
 
+/// Connections at a time, if there are descriptors for them.
+const CONNECTIONS: u64 = 4096;
+
 /// Runs the daemon, or what else the command line asks for.
 pub fn run(options: &Options) -> ExitCode {
     let ended = start(options);
@@ -160,7 +163,7 @@ impl<'o> Daemon<'o> {
         let server = Arc::new(Server {
             service: Arc::clone(&service),
             tls: self.tls.clone(),
-            slots: Arc::new(ConnectionSlots::beside(options.max_concurrency)),
+            slots: Arc::new(ConnectionSlots::beside(options.max_concurrency, CONNECTIONS)),
             header_time: options.header_timeout,
             write_time: options.body_timeout,
         });

@@ -144,6 +144,12 @@ fn the_log_is_sent_by_ranges_and_followed_to_its_end() {
     assert_eq!((part.status, &part.body[..]), (206, &whole.body[2..6]));
     assert_eq!(part.value("content-range"), format!("bytes 2-5/{length}"));
     assert_eq!(range("bytes=-3").body, &whole.body[length - 3..]);
+    let head = page.ask("HEAD", &log, &[("Range", "bytes=2-5")]);
+    assert_eq!(
+        (head.status, head.header("content-length")),
+        (200, Some(length.to_string().as_str())),
+        "GET alone has parts"
+    );
     let beyond = range(&format!("bytes={length}-"));
     assert_eq!(
         (beyond.status, beyond.body.len(), beyond.value("content-range")),
@@ -328,6 +334,53 @@ fn a_thousand_silent_clients_and_one_that_takes_nothing_keep_nobody_waiting() {
         .unwrap();
     assert!(resident < 60 << 10, "{resident} kB with a thousand clients");
     drop(silent);
+}
+
+#[test]
+fn however_many_clients_ask_nothing_or_take_nothing_the_next_one_is_answered() {
+    let (ci, id) = two_builds();
+    fs::write(ci.path(&format!("builds/{id}/output.log")), vec![b'x'; 8 << 20]).unwrap();
+    // Descriptors for some 60 of them.
+    let page = Page::on_few_descriptors(&ci, 128);
+    let begun = [
+        String::new(),
+        "GET / HTTP/1.1\r\nHost: localhost\r\nX: ".to_string(),
+        format!("GET /builds/{id}/output.log HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+        "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n".to_string(),
+    ];
+    let mut crowd = Vec::new();
+    for number in 0..400 {
+        let mut client = page.connect();
+        // It may have to go before it has said all.
+        let _ = client.write_all(begun[number % begun.len()].as_bytes());
+        crowd.push(client);
+        if number % 50 == 49 {
+            assert_eq!(page.get("/").status, 200, "after {number}");
+        }
+    }
+}
+
+#[test]
+fn who_names_somebody_else_in_any_place_gets_nothing() {
+    let (ci, _) = two_builds();
+    let page = Page::of(&ci);
+    for (request, status) in [
+        ("GET / HTTP/1.1\r\nHost: localhost\r\n", "200"),
+        ("GET http://localhost/ HTTP/1.1\r\nHost: localhost\r\n", "200"),
+        ("GET / HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n", "421"),
+        ("GET / HTTP/1.1\r\nHost: evil.example\r\nHost: localhost\r\n", "421"),
+        ("GET http://evil.example/ HTTP/1.1\r\nHost: localhost\r\n", "421"),
+        ("GET / HTTP/1.1\r\nHost: evil.example@localhost\r\n", "421"),
+        ("GET / HTTP/1.1\r\nHost: 127.0.0.1.evil.example\r\n", "421"),
+        ("GET / HTTP/1.1\r\n", "421"),
+        ("GET / HTTP/1.0\r\n", "421"),
+    ] {
+        let mut client = page.connect();
+        client.write_all(format!("{request}Connection: close\r\n\r\n").as_bytes()).unwrap();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).unwrap();
+        assert_eq!(answer.split(' ').nth(1), Some(status), "{request}");
+    }
 }
 
 #[test]

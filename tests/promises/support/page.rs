@@ -20,6 +20,20 @@ impl Page {
         Self::start(ci.command("statusd"))
     }
 
+    /// With so few descriptors.
+    pub fn on_few_descriptors(ci: &Installation, count: u32) -> Self {
+        let statusd = ci.command("statusd");
+        let mut command = Command::new("bash");
+        command.args(["-c", &format!("ulimit -n {count}; exec \"$0\" \"$@\"")]).arg(statusd.get_program());
+        for (name, value) in statusd.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        Self::start(command)
+    }
+
     /// By this command, which has everything but where to listen.
     pub fn start(mut command: Command) -> Self {
         command.args(["--listen", "127.0.0.1:0"]).stdout(Stdio::null()).stderr(Stdio::piped());

@@ -16,9 +16,6 @@ const SPARE_DESCRIPTORS: u64 = 64;
 /// A command's pipes, files and handle.
 const DESCRIPTORS_PER_COMMAND: u64 = 6;
 
-/// Connections at a time, if there are descriptors for them.
-const CONNECTIONS: u64 = 4096;
-
 /// The open connections. When all slots are taken, the one goes that has been idle for the longest, that is,
 /// whose request is not there yet: however many idle or slow clients there are, a new one gets its turn. An address
 /// has a quarter of them; beyond that it is one of its own that goes, so that nobody alone drives others out.
@@ -56,8 +53,8 @@ pub struct ConnectionSlot {
 }
 
 impl ConnectionSlots {
-    /// Slots beside `commands` running commands, as far as the system grants descriptors.
-    pub fn beside(commands: u32) -> Self {
+    /// So many slots at most, beside `commands` running commands, as far as the system grants descriptors.
+    pub fn beside(commands: u32, most: u64) -> Self {
         let limits = getrlimit(Resource::Nofile);
         let wanted = limits.maximum.unwrap_or(u64::MAX).min(DESCRIPTORS);
         let mut granted = limits.current.unwrap_or(u64::MAX);
@@ -68,7 +65,7 @@ impl ConnectionSlots {
         }
         let commands = u64::from(commands) * DESCRIPTORS_PER_COMMAND;
         let left = granted.saturating_sub(SPARE_DESCRIPTORS + commands.min(granted / 2));
-        Self::new(usize::try_from(left.clamp(16, CONNECTIONS)).unwrap_or(usize::MAX))
+        Self::new(usize::try_from(left.clamp(16, most)).unwrap_or(usize::MAX))
     }
 
     fn new(capacity: usize) -> Self {
