@@ -12,7 +12,7 @@ use fs_err::os::unix::fs::OpenOptionsExt;
 use serde::Serialize;
 use tempfile::NamedTempFile;
 
-use crate::error_chain::at;
+use crate::{error_chain::at, regular_file};
 
 /// Prefix of the temporary names; what carries it and is old was left by a writer that died.
 pub const NEW_PREFIX: &str = ".new-";
@@ -45,8 +45,9 @@ fn replace_after(
 
 /// Writes a file that nobody reads before we go on, with `mode` (less the umask) if it is new; a crash may leave a part.
 pub fn write(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-    let mut options = fs_err::OpenOptions::new();
-    options.write(true).create(true).truncate(true).mode(mode).open(path)?.write_all(bytes)
+    regular_file::create(path, mode)?
+        .write_all(bytes)
+        .map_err(at(format_args!("cannot write {}", path.display())))
 }
 
 /// A new file in `dir` that nobody takes for a whole one, with `mode` (less the umask); removed when it is dropped.

@@ -9,6 +9,7 @@ use std::{
 };
 
 use fs_err::os::unix::fs::OpenOptionsExt;
+use rustix::{fs::OFlags, io::ioctl_fionbio};
 use tracing_subscriber::fmt::MakeWriter;
 
 /// The file and its name.
@@ -43,7 +44,12 @@ impl LogFile {
 }
 
 fn append_to(path: &Path) -> io::Result<File> {
-    Ok(fs_err::OpenOptions::new().append(true).create(true).mode(0o640).open(path)?.into_file())
+    let mut options = fs_err::OpenOptions::new();
+    // A FIFO that nobody reads is an error, and no reason to wait.
+    options.append(true).create(true).mode(0o640).custom_flags(OFlags::NONBLOCK.bits().cast_signed());
+    let file = options.open(path)?.into_file();
+    ioctl_fionbio(&file, false)?;
+    Ok(file)
 }
 
 /// Writes whole lines; the next one after a rename goes to a new file.

@@ -59,6 +59,21 @@ pub fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
     }
 }
 
+/// Opens `path` as a new, empty file with `mode` (less the umask), to read and write. A file is emptied; a link, a FIFO or
+/// the like makes room for one; a directory is an error.
+pub fn create(path: &Path, mode: u32) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(true).mode(mode);
+    if let Opened::File(file) = open_with(path, &mut options)? {
+        return Ok(file);
+    }
+    if path.symlink_metadata().is_ok() {
+        fs_err::remove_file(path)?;
+    }
+    let file = fs_err::OpenOptions::from_options(options.create_new(true).clone()).open(path)?;
+    Ok(file.into_file())
+}
+
 /// Opens `path` for reading.
 pub fn open(path: &Path) -> io::Result<Opened> {
     open_with(path, OpenOptions::new().read(true))

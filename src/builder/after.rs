@@ -32,6 +32,7 @@ use crate::{
     error_chain::in_full,
     queue::{BuildRequest, EntryId},
     records::{BuildResult, Outcome},
+    regular_file,
 };
 
 /// So long it may run.
@@ -181,8 +182,13 @@ fn pass(builder: &Builder) {
 
 /// Runs it for one build, in a directory of its own.
 fn run_after(builder: &Builder, id: &EntryId) -> io::Result<ProcessEnd> {
-    let intent = fs_err::read(builder.home.outbox().join(format!("{id}{SUFFIX}")))?;
-    let intent: Intent = serde_json::from_slice(&intent)?;
+    let intent = regular_file::read(&builder.home.outbox().join(format!("{id}{SUFFIX}")))?;
+    let intent: Intent = serde_json::from_slice(&intent.unwrap_or_default())?;
+    let script = builder.home.scripts().join("after");
+    if !fs_err::metadata(&script)?.is_file() {
+        // bash would wait for who writes into a FIFO.
+        return Err(io::Error::new(ErrorKind::InvalidData, format!("{} is no file", script.display())));
+    }
     let mask = builder.mask();
     let mut log = MaskedLog::create(&builder.record(id).dir().join("after.log"), LOG_LIMIT, &mask)?;
     let work_dir = builder.work_dir().map_err(|fault| fault.error)?;

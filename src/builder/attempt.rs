@@ -343,8 +343,15 @@ impl<'a> Attempt<'a> {
             Judgement::Later(why) => {
                 let retry = Retry::after(self.put_back.as_ref(), Timestamp::now(), why);
                 announce::put_back_for_later(self.entry, &retry);
-                retry.store(&self.builder.home.queue(), &self.entry.id).map_err(Fault::at(RECORD))?;
-                return Ok(AttemptEnd::Later);
+                let Err(error) = retry.store(&self.builder.home.queue(), &self.entry.id) else {
+                    return Ok(AttemptEnd::Later);
+                };
+                if let Some(fault) = machine::fault(self.builder) {
+                    return Err(fault);
+                }
+                // Without a pause it would be in front of all others, for ever.
+                let reason = format!("it cannot be put back: {}; {}", in_full(&error), retry.why);
+                Verdict::Error(Cause::Record, reason)
             }
         };
         let Claimed { id, request, bytes } = self.entry;
@@ -366,12 +373,16 @@ impl<'a> Attempt<'a> {
         let made_room = self.excerpt.borrow().is_some();
         if made_room || has_begun && self.record.output().symlink_metadata().is_err() {
             // People are told that it is there.
-            let _ = fs_err::write(self.record.output(), self.excerpt());
+            let _ = durable::write(&self.record.output(), self.excerpt().as_bytes(), 0o640);
         }
         announce::end(self.entry, result, output);
-        ended
-            .complete(self.builder, &self.record)
-            .map_err(Fault::at("a finished build cannot be told of"))?;
+        if let Err(error) = ended.complete(self.builder, &self.record) {
+            if let Some(fault) = machine::fault(self.builder) {
+                return Err(fault);
+            }
+            let why = format!("it is over, and cannot be told of: {}", in_full(&error));
+            self.builder.reject_claimed(id, &why).map_err(Fault::at("a finished build cannot be told of"))?;
+        }
         Ok(AttemptEnd::Recorded)
     }
 

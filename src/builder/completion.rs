@@ -65,8 +65,14 @@ impl Ended<'_> {
             // It says nothing beside the result.
             tracing::debug!("{}", in_full(&error));
         }
-        Retry::clear(&builder.home.queue(), self.id)?;
-        Cancel::clear(&builder.home.queue(), self.id)?;
+        for cleared in
+            [Retry::clear(&builder.home.queue(), self.id), Cancel::clear(&builder.home.queue(), self.id)]
+        {
+            if let Err(error) = cleared {
+                // Without its entry it asks for nothing.
+                tracing::warn!("{}", in_full(&error));
+            }
+        }
         builder.lock.finish(self.id)
     }
 

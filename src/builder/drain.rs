@@ -348,6 +348,11 @@ impl Drain<'_> {
     fn claim(&self, id: &EntryId, lane: &Lane) -> io::Result<Event> {
         let (lock, id) = (&self.builder.lock, id.clone());
         if !lock.claim(&id)? {
+            let claimed = lock.path_of_claimed(&id);
+            if claimed.symlink_metadata().is_ok_and(|metadata| !metadata.is_file()) {
+                // No build of that name runs whose end could be waited for.
+                return Err(io::Error::other(format!("{} is in its way", claimed.display())));
+            }
             return Ok(Event::NotClaimed(id));
         }
         // What counts is what was claimed: it may have been written again since we looked.

@@ -2,12 +2,13 @@
 
 use std::{io, path::Path};
 
-use crate::proc_table;
+use crate::{proc_table, regular_file};
 
 /// The Python original's `build.py` keeps its PID in `queue/lock`: while it lives, the queue is its own, and
 /// nothing in it may be touched.
 pub fn refuse_beside_the_original(queue: &Path) -> io::Result<()> {
-    let lock = std::fs::read_to_string(queue.join("lock")).unwrap_or_default();
+    let lock = regular_file::read(&queue.join("lock")).ok().flatten().unwrap_or_default();
+    let lock = String::from_utf8_lossy(&lock);
     let Some(pid) = lock.lines().next().and_then(|line| line.trim().parse().ok()) else {
         return Ok(());
     };

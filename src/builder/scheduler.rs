@@ -132,7 +132,9 @@ impl Scheduler {
             }
             Event::Listed { listing, held } => {
                 self.held = held;
-                listing.cancelled.into_iter().for_each(|id| self.withdrawals.cancel(id));
+                // What could not be cancelled is not tried again and again.
+                let cancelled = listing.cancelled.into_iter().filter(|id| !self.set_aside.contains(id));
+                cancelled.for_each(|id| self.withdrawals.cancel(id));
                 let waiting = listing.waiting.into_iter().filter(|id| !self.set_aside.contains(id));
                 let waiting: Vec<EntryId> = waiting.collect();
                 self.come(&waiting);

@@ -30,6 +30,7 @@ use crate::{
         reading,
     },
     records::Record,
+    regular_file,
 };
 
 /// Between two looks of `build`.
@@ -224,6 +225,6 @@ fn names(dir: &Path) -> io::Result<Vec<String>> {
 
 /// What the look before has seen; nothing if it cannot be read.
 fn last_look(home: &Home) -> Look {
-    let bytes = fs_err::read(home.catch_up()).unwrap_or_default();
-    serde_json::from_slice(&bytes).unwrap_or_default()
+    let bytes = regular_file::read(&home.catch_up()).ok().flatten();
+    serde_json::from_slice(&bytes.unwrap_or_default()).unwrap_or_default()
 }

@@ -101,7 +101,9 @@ fn drain_queue(home: Home, settings: Settings, pace: Pace, debug: bool) -> anyho
     let log = log::start(&home.build_log(), debug);
     let mut faults = FaultLog::recall(&home, delivery.clone(), &lock, log.is_ok());
     warn_of_unknown_settings(&home);
-    let usable = log.and_then(|()| faults.show()).and_then(|()| durable::create_dir(&home.builds(), 0o750));
+    // For people only.
+    let _ = faults.show();
+    let usable = log.and_then(|()| durable::create_dir(&home.builds(), 0o750));
     let supervisor = match usable.and_then(|()| Supervisor::new()) {
         Ok(supervisor) => supervisor,
         Err(error) => {

@@ -13,9 +13,7 @@ use std::{
     sync::Arc,
 };
 
-use fs_err::os::unix::fs::OpenOptionsExt;
-
-use crate::error_chain::at;
+use crate::{error_chain::at, regular_file};
 
 /// What is moved at a time, and the least that the file grows between two moves.
 const STEP: u64 = 256 << 10;
@@ -37,14 +35,7 @@ pub struct OutputLog {
 impl OutputLog {
     /// A new, empty file; an older one of an earlier try goes.
     pub fn create(path: &Path, limit: u64) -> io::Result<Self> {
-        let file = fs_err::OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o640)
-            .open(path)?;
-        let file = Arc::new(file.into_file());
+        let file = Arc::new(regular_file::create(path, 0o640)?);
         Ok(Self { file, path: path.to_path_buf(), limit, head: limit / 4, length: 0, total: 0 })
     }
 

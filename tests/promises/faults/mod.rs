@@ -9,5 +9,6 @@ mod power_cut;
 mod slurm;
 mod stored;
 mod storm;
+mod strange_files;
 mod supersede;
 mod through_the_hook;

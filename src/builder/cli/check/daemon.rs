@@ -12,7 +12,7 @@ use std::{
 };
 
 use super::findings::{Findings, ok};
-use crate::{home::Home, proc_table, text::printable};
+use crate::{home::Home, proc_table, regular_file, text::printable};
 
 /// How long it may take to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -28,7 +28,8 @@ pub fn look(findings: &mut Findings, home: &Home) {
 
 /// The process that the pid file names, if that is a webhookd and not whatever has its number by now.
 fn running(home: &Home) -> Option<i32> {
-    let pid: i32 = fs_err::read_to_string(home.dir().join("webhook.pid")).ok()?.trim().parse().ok()?;
+    let pid = String::from_utf8(regular_file::read(&home.dir().join("webhook.pid")).ok()??).ok()?;
+    let pid: i32 = pid.trim().parse().ok()?;
     let name = fs_err::read_to_string(format!("/proc/{pid}/comm")).ok()?;
     (name.trim_end() == "webhookd" && proc_table::process(pid).is_some()).then_some(pid)
 }

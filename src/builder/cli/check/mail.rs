@@ -17,7 +17,9 @@ use crate::{
         },
         settings::Settings,
     },
+    error_chain::in_full,
     home::Home,
+    regular_file,
     text::printable,
 };
 
@@ -54,10 +56,10 @@ pub fn look(findings: &mut Findings, home: &Home, settings: &Settings, test_lett
 }
 
 fn addresses(findings: &mut Findings, home: &Home) {
-    let text = match fs_err::read(home.addresses()) {
-        Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return,
-        Err(error) => return findings.wrong(&error.to_string()),
+    let text = match regular_file::read(&home.addresses()) {
+        Ok(Some(bytes)) => String::from_utf8_lossy(&bytes).into_owned(),
+        Ok(None) => return,
+        Err(error) => return findings.wrong(&in_full(&error)),
     };
     for (number, line) in recipient::lines_that_are_none(&text) {
         findings.wrong(&format!(
