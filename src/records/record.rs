@@ -310,3 +310,38 @@ fn parsed<T: DeserializeOwned>(path: &Path, bytes: &[u8]) -> io::Result<T> {
     let invalid = |error| io::Error::new(ErrorKind::InvalidData, error);
     serde_json::from_slice(bytes).map_err(invalid).map_err(at(path.display()))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::symlink};
+
+    use super::*;
+
+    #[test]
+    fn the_script_is_noted_in_the_file_that_was_begun_whatever_has_become_of_its_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let record = Record { dir: dir.path().to_path_buf() };
+        let on_record = record.begin_try(RunningAttempt {
+            attempt: 1,
+            host: "h".to_string(),
+            pid: 2,
+            script_pid: None,
+            script_start: None,
+            started: Timestamp::now(),
+            workspace: "/w".into(),
+            engine_failed: false,
+            died: false,
+        });
+        let on_record = on_record.unwrap();
+        // Shorter than the null in its place.
+        on_record.set_script(7, None).unwrap();
+        assert_eq!(record.running().unwrap().script_pid, Some(7));
+
+        let victim = dir.path().join("victim");
+        fs::write(&victim, "mine").unwrap();
+        fs::remove_file(dir.path().join("running.json")).unwrap();
+        symlink(&victim, dir.path().join("running.json")).unwrap();
+        on_record.set_script(8, None).unwrap();
+        assert_eq!(fs::read_to_string(&victim).unwrap(), "mine");
+    }
+}
