@@ -81,3 +81,20 @@ fn of_a_storm_of_pushes_each_branch_builds_what_ran_and_the_newest_and_every_tag
     assert_eq!(fs::read_to_string(ci.path("ran")).unwrap().lines().count(), 9);
     ci.assert_all_over();
 }
+
+#[test]
+fn where_the_newest_wins_what_somebody_wants_again_is_built_and_supersedes_nobody() {
+    let mut ci = Installation::building("true");
+    ci.set("AMP_CI_NEWEST_ONLY", "yes");
+    let first = ci.push(&push("main", 1));
+    ci.build(1);
+    ci.push(&push("main", 2));
+    // A rerun, and the first push delivered once more.
+    assert!(ci.command("build").args(["rerun", &first]).output().unwrap().status.success());
+    ci.push(&push("main", 1));
+    let newest = ci.push(&push("main", 3));
+    ci.build(1);
+    let built = |commit: &str| (commit.to_string(), "succeeded".to_string(), String::new());
+    let superseded = ("2".to_string(), "superseded".to_string(), newest);
+    assert_eq!(outcomes(&ci), [built("1"), superseded, built("1"), built("1"), built("3")]);
+}
