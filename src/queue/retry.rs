@@ -91,4 +91,24 @@ mod tests {
         assert_eq!(retry.pause(now + SignedDuration::from_hours(2)), Duration::ZERO);
         assert_eq!(retry.pause(now - SignedDuration::from_hours(900)), LONGEST_PAUSE);
     }
+    #[test]
+    fn what_is_put_beside_an_entry_is_there_until_it_is_over_and_from_the_third_time_on_a_person_hears() {
+        let queue = tempfile::tempdir().unwrap();
+        let (id, now): (_, Timestamp) =
+            (EntryId::parse("1.5").unwrap(), "2026-11-26T12:00:00Z".parse().unwrap());
+        assert_eq!(Retry::of(queue.path(), &id), None);
+        let mut is_standing = Vec::new();
+        for minute in 0..4 {
+            let before = Retry::of(queue.path(), &id);
+            let now = now + SignedDuration::from_mins(minute);
+            let retry = Retry::after(before.as_ref(), now, "no network".to_string());
+            retry.store(queue.path(), &id).unwrap();
+            assert_eq!(Retry::of(queue.path(), &id).as_ref(), Some(&retry));
+            assert_eq!(retry.age(now), SignedDuration::from_mins(minute));
+            is_standing.push(retry.is_standing());
+        }
+        assert_eq!(is_standing, [false, false, true, true]);
+        Retry::clear(queue.path(), &id).unwrap();
+        assert_eq!(Retry::of(queue.path(), &id), None);
+    }
 }
