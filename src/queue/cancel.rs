@@ -14,7 +14,7 @@ use crate::{durable, regular_file, text::printable};
 const MODE: u32 = 0o640;
 
 /// Who asks, since when, and why. A file without a word asks as well.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Cancel {
     /// `user@host`.

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::{
-    queue::{BuildRequest, EntryId, Origin, fields::is_address, origin::Why as Queued},
+    queue::{BuildRequest, Cancel, EntryId, Origin, fields::is_address, origin::Why as Queued},
     records::{BuildResult, Cause, Outcome, Rc, RunningAttempt},
 };
 
@@ -130,8 +130,8 @@ pub struct Running {
     pub host: Option<String>,
     /// How long builds of this branch take.
     pub usual_seconds: Option<f64>,
-    /// Has somebody asked to cancel it?
-    pub cancelling: bool,
+    /// Who does not want it any more, since when and why.
+    pub cancel: Option<Cancel>,
 }
 
 /// How far a claimed entry is.
@@ -166,6 +166,8 @@ pub struct Waiting {
     pub behind: Option<EntryId>,
     /// When it goes on, if it pauses.
     pub until: Option<Timestamp>,
+    /// Who does not want it any more, since when and why.
+    pub cancel: Option<Cancel>,
 }
 
 /// Why an entry is not being built yet.
@@ -383,7 +385,7 @@ impl Running {
             None => (None, None, None),
         };
         let stage = RunningStage::Preparing;
-        Self { asked, stage, started, attempt, host, usual_seconds: None, cancelling: false }
+        Self { asked, stage, started, attempt, host, usual_seconds: None, cancel: None }
     }
 }
 

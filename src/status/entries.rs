@@ -16,7 +16,7 @@ use super::{
     waits,
 };
 use crate::{
-    queue::{BuildRequest, EntryId, Lane, Origin},
+    queue::{BuildRequest, Cancel, EntryId, Lane, Origin},
     records::RunningAttempt,
 };
 
@@ -73,6 +73,7 @@ struct Found<'a> {
     entry: Arc<Entry>,
     begun: Begun,
     until: Option<Timestamp>,
+    cancel: Option<Cancel>,
 }
 
 impl Entries {
@@ -116,7 +117,8 @@ impl Entries {
             .names
             .is_paused(id)
             .then(|| place.queue.json::<Pause>(&format!("build-{id}.retry")).value());
-        Some(Found { id, stamp, entry, begun, until: pause.flatten().and_then(|pause| pause.until) })
+        let until = pause.flatten().and_then(|pause| pause.until);
+        Some(Found { id, stamp, entry, begun, until, cancel: cancel(place, id) })
     }
 
     /// Reads an entry, unless it is as it was; none if it has vanished.
@@ -171,7 +173,7 @@ impl Entry {
             Some(_) => RunningStage::Running,
             None => RunningStage::Preparing,
         };
-        Running { stage, cancelling: place.names.is_cancelled(id), ..Running::of(self.asked(id), attempt) }
+        Running { stage, cancel: cancel(place, id), ..Running::of(self.asked(id), attempt) }
     }
 }
 
@@ -196,7 +198,7 @@ impl<'a> Found<'a> {
             id: self.id,
             lane: self.entry.lane(),
             refused,
-            cancelled: names.is_cancelled(self.id),
+            cancelled: self.cancel.as_ref(),
             until: self.until,
         }
     }
@@ -210,6 +212,14 @@ impl<'a> Found<'a> {
             waits_for_text: reason.text,
             behind: reason.behind,
             until: self.until,
+            cancel: self.cancel.clone(),
         }
     }
+}
+
+/// Who has asked to cancel it. A file without a word asks as well, since it is there.
+fn cancel(place: &Place, id: &EntryId) -> Option<Cancel> {
+    let stamp = place.names.is_cancelled(id).then(|| place.queue.stamp(&id.cancel()))??;
+    let cancel: Cancel = place.queue.json(&id.cancel()).value().unwrap_or_default();
+    Some(Cancel { since: cancel.since.or(stamp.modified()), ..cancel })
 }

@@ -40,7 +40,7 @@ impl Look {
         (drain.running, drain.pid, drain.threads, drain.started, drain.ended, &drain.hold, &drain.troubles)
             .hash(&mut hasher);
         for running in &self.running {
-            (&running.asked.id, running.stage, running.started, running.attempt, running.cancelling)
+            (&running.asked.id, running.stage, running.started, running.attempt, &running.cancel)
                 .hash(&mut hasher);
         }
         for waiting in &self.waiting {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use jiff::Timestamp;
 
 use super::document::WaitsFor;
-use crate::queue::{EntryId, Lane};
+use crate::queue::{Cancel, EntryId, Lane};
 
 /// A waiting entry, as far as its place in the queue goes.
 #[derive(Debug)]
@@ -17,7 +17,7 @@ pub struct Entry<'a> {
     /// It will not be built, and why; the drain has yet to say so.
     pub refused: Option<&'a str>,
     /// Somebody has asked to cancel it.
-    pub cancelled: bool,
+    pub cancelled: Option<&'a Cancel>,
     /// It pauses until then.
     pub until: Option<Timestamp>,
 }
@@ -69,7 +69,7 @@ pub fn reasons<'a>(entries: &[Entry<'a>], around: &Around<'a>) -> Vec<Reason> {
         .iter()
         .map(|entry| {
             let reason = reason(entry, around, &older, free);
-            if let Some(lane) = entry.lane.filter(|_| entry.refused.is_none() && !entry.cancelled) {
+            if let Some(lane) = entry.lane.filter(|_| entry.refused.is_none() && entry.cancelled.is_none()) {
                 older.entry(lane).or_insert(entry.id);
             }
             if reason.waits_for == WaitsFor::Nothing {
@@ -84,8 +84,8 @@ fn reason(entry: &Entry, around: &Around, older: &HashMap<&Lane, &EntryId>, free
     if let Some(why) = entry.refused {
         return Reason::new(WaitsFor::Decision, why);
     }
-    if entry.cancelled {
-        return Reason::new(WaitsFor::Cancel, "is to be cancelled");
+    if let Some(cancel) = entry.cancelled {
+        return Reason::new(WaitsFor::Cancel, format!("is to be cancelled, {}", cancel.words()));
     }
     if around.held {
         return Reason::new(WaitsFor::Hold, "the queue is held");

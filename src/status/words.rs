@@ -56,7 +56,7 @@ pub fn sign(outcome: Option<Outcome>) -> &'static str {
 /// How far a running build is.
 pub fn stage(running: &Running) -> &'static str {
     match running.stage {
-        _ if running.cancelling => "is being cancelled",
+        _ if running.cancel.is_some() => "is being cancelled",
         RunningStage::Preparing => "is being prepared",
         RunningStage::Running => "runs",
         RunningStage::Recording => "is being recorded",

@@ -164,10 +164,10 @@ fn running_row(running: &Running, now: Timestamp) -> Vec<Cell> {
     let elapsed = running.started.map(|started| spoken::seconds(now.duration_since(started).as_secs_f64()));
     let usual = running.usual_seconds.map(|usual| format!(" of usually {}", spoken::seconds(usual)));
     let time = match running.stage {
-        RunningStage::Running if !running.cancelling => {
+        RunningStage::Running if running.cancel.is_none() => {
             format!("{}{}", elapsed.unwrap_or_default(), usual.unwrap_or_default())
         }
-        _ => words::stage(running).to_string(),
+        _ => stage(running),
     };
     vec![
         Cell::styled("  ▸", BLUE),
@@ -177,6 +177,12 @@ fn running_row(running: &Running, now: Timestamp) -> Vec<Cell> {
         Cell::styled(&time, BLUE),
         Cell::styled(running.asked.id.as_str(), DIM),
     ]
+}
+
+/// How far it is, and who does not want it.
+fn stage(running: &Running) -> String {
+    let by = running.cancel.as_ref().map(|cancel| format!(", {}", cancel.words()));
+    format!("{}{}", words::stage(running), by.unwrap_or_default())
 }
 
 fn waiting_row(waiting: &Waiting, now: Timestamp) -> Vec<Cell> {
@@ -248,7 +254,7 @@ pub fn build(
             style_of_state = Style::new();
         }
         Build::Running(running) => {
-            lines.push(("state", words::stage(running).to_string()));
+            lines.push(("state", stage(running)));
             lines.extend(running.started.map(|started| {
                 let elapsed = spoken::seconds(now.duration_since(started).as_secs_f64());
                 let usual =

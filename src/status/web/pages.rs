@@ -8,7 +8,7 @@ use jiff::{Timestamp, tz::TimeZone};
 use super::{ansi, plot, view};
 use crate::{
     home::Home,
-    queue::EntryId,
+    queue::{Cancel, EntryId},
     records::Outcome,
     status::{
         Build, Document,
@@ -281,6 +281,7 @@ pub fn build(
         Build::Waiting(waiting) => page.detail = Some(waiting.waits_for_text.clone()),
         Build::Running(running) => {
             (page.class, page.verdict) = ("running", words::stage(running));
+            page.detail = running.cancel.as_ref().map(Cancel::words);
             page.progress = running.started.map(|_| view::progress(running));
         }
         Build::Finished(finished) => {

@@ -68,7 +68,7 @@ pub fn is_late(running: &Running, now: &Timestamp) -> bool {
 /// How far a running build is, against what is usual.
 pub fn progress(running: &Running) -> String {
     let Some(started) =
-        running.started.filter(|_| running.stage == RunningStage::Running && !running.cancelling)
+        running.started.filter(|_| running.stage == RunningStage::Running && running.cancel.is_none())
     else {
         return words::stage(running).to_string();
     };

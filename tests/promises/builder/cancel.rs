@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::support::{
     installation::{Installation, Push},
+    page::Page,
     wait::wait_until,
 };
 
@@ -92,6 +93,42 @@ fn what_was_cancelled_before_a_crash_is_cancelled_after_it_and_a_word_for_nothin
     ci.build(1);
     assert_eq!(assert_cancelled(&ci, &id)["attempts"], 1);
     assert!(!of_nothing.exists() && ci.log().contains("no build of that name waits or runs"), "{}", ci.log());
+}
+
+#[test]
+fn who_cancels_since_when_and_why_is_shown_by_every_face_until_it_is_done() {
+    let ci = Installation::building("sleep 7177.7");
+    let runs = ci.push(&Push::to("a", "main"));
+    let waits = ci.push(&Push::to("b", "main"));
+    let mut build = ci.start_build(1);
+    wait_until("the first runs", || ci.path(&format!("queue/build-{runs}.lock")).exists());
+    // Nobody acts on it meanwhile.
+    build.signal("STOP");
+    for id in [&runs, &waits] {
+        assert_eq!(code(&cancel(&ci, &[id, "--reason", "<b>no</b>"])), 0);
+    }
+    let status = ci.command("build").args(["status", "--json"]).output().unwrap();
+    let status: Value = serde_json::from_slice(&status.stdout).unwrap();
+    for list in ["running", "waiting"] {
+        let cancel = &status[list][0]["cancel"];
+        assert_eq!(cancel["reason"], "<b>no</b>", "{list}");
+        assert!(
+            cancel["by"].as_str().unwrap().starts_with("ana@") && cancel["since"].is_string(),
+            "{list}: {cancel}"
+        );
+    }
+    let shown = ci.command("build").arg("status").output().unwrap();
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    assert!(shown.contains("is being cancelled, by ana@"), "{shown}");
+    assert!(shown.contains("is to be cancelled, by ana@"), "{shown}");
+    let page = Page::of(&ci);
+    for path in ["/".to_string(), format!("/builds/{runs}"), format!("/builds/{waits}")] {
+        let text = page.text(&path);
+        assert!(text.contains("by ana@") && text.contains("&#60;b&#62;no"), "{path}: {text}");
+    }
+    build.signal("CONT");
+    assert_eq!(build.wait(), 0);
+    assert!(!page.text("/").contains("by ana@"));
 }
 
 #[test]
