@@ -10,7 +10,7 @@ import time
 from home import BENCH, HOMES, remove
 from table import table
 
-ROWS = ["rejected", "unmatched", "true", "push", "burst", "put", "drain", "depth", "arrival", "many", "output", "followers", "page", "second", "daemon"]
+ROWS = ["rejected", "unmatched", "true", "push", "burst", "put", "drain", "depth", "arrival", "many", "output", "followers", "page", "load", "second", "daemon"]
 
 
 def main():
