@@ -376,12 +376,16 @@ impl<'a> Attempt<'a> {
             let _ = durable::write(&self.record.output(), self.excerpt().as_bytes(), 0o640);
         }
         announce::end(self.entry, result, output);
-        if let Err(error) = ended.complete(self.builder, &self.record) {
+        if ended.complete(self.builder, &self.record).is_err() {
             if let Some(fault) = machine::fault(self.builder) {
                 return Err(fault);
             }
-            let why = format!("it is over, and cannot be told of: {}", in_full(&error));
-            self.builder.reject_claimed(id, &why).map_err(Fault::at("a finished build cannot be told of"))?;
+            // What one call was refused may be granted to the next.
+            if let Err(error) = ended.complete(self.builder, &self.record) {
+                let why = format!("it is over, and cannot be told of: {}", in_full(&error));
+                let rejected = self.builder.reject_claimed(id, &why);
+                rejected.map_err(Fault::at("a finished build cannot be told of"))?;
+            }
         }
         Ok(AttemptEnd::Recorded)
     }
