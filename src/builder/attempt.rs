@@ -144,7 +144,8 @@ impl<'a> Attempt<'a> {
             Prepared::Nothing(verdict) => return Ok(ScriptEnd::Verdict(verdict)),
         };
         let Script { text, mut output, workspace } = script;
-        if self.cancel.has_rung() {
+        // Asked for in the moment in which it was claimed, it need not run first.
+        if self.cancel.has_rung() || Cancel::of(&self.builder.home.queue(), &self.entry.id).is_some() {
             self.remove(&workspace);
             return Ok(ScriptEnd::Cancelled(None, None));
         }

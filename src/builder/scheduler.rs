@@ -16,7 +16,7 @@ mod suspects;
 mod tests;
 mod withdrawals;
 
-use std::{collections::HashSet, io, mem, time::Duration};
+use std::{collections::HashSet, io, mem, slice, time::Duration};
 
 pub use self::{
     action::{Action, DrainExit, Withdrawal},
@@ -132,9 +132,7 @@ impl Scheduler {
             }
             Event::Listed { listing, held } => {
                 self.held = held;
-                // What could not be cancelled is not tried again and again.
-                let cancelled = listing.cancelled.into_iter().filter(|id| !self.set_aside.contains(id));
-                cancelled.for_each(|id| self.withdrawals.cancel(id));
+                self.withdrawals.listed(listing.cancelled);
                 let waiting = listing.waiting.into_iter().filter(|id| !self.set_aside.contains(id));
                 let waiting: Vec<EntryId> = waiting.collect();
                 self.come(&waiting);
@@ -204,7 +202,8 @@ impl Scheduler {
         let lane = request.lane();
         if gets_known {
             let is_repeat = past.is_recorded || is_rerun(&bytes);
-            return self.branches.note(id, &request, is_repeat);
+            let is_free = past.pause.is_zero() && !past.is_suspect && !past.is_final;
+            return self.branches.note(id, &request, is_repeat, is_free);
         }
         if self.slots.hold(&id) {
             // Same id as a running build: looked at again when that is over.
@@ -224,7 +223,7 @@ impl Scheduler {
             self.pauses.begin(id, lane, now + past.pause);
         } else if past.is_suspect && self.suspects.is_one_tried() {
             self.stand_still(&id, &lane);
-            self.suspects.wait(lane);
+            self.suspects.wait(id, lane);
         } else if let Some(by) = self.branches.repeats(&id, &request).filter(|_| !is_rerun(&bytes)) {
             self.withdrawals.withdraw(id, Withdrawal::Repeats(by));
         } else if let Some(newest) = self.branches.replace(&id, &request) {
@@ -294,7 +293,7 @@ impl Scheduler {
 
     /// Its lane goes on, with it.
     fn resume(&mut self, id: &EntryId) {
-        if let Some(lane) = self.pauses.end(id) {
+        for lane in [self.pauses.end(id), self.suspects.leave(id)].into_iter().flatten() {
             self.backlog.release(&lane);
         }
     }
@@ -317,7 +316,7 @@ impl Scheduler {
         match end {
             AttemptEnd::Recorded | AttemptEnd::PutBack => {}
             // Before the kernel tells of it a younger one of its lane would go first.
-            AttemptEnd::Later => self.backlog.add(id.clone()),
+            AttemptEnd::Later => self.come(slice::from_ref(id)),
             // The engine is at fault; it has been said, and the next build tries again.
             AttemptEnd::NoVerdict => self.ending.fail(),
             AttemptEnd::Fault(fault) => self.fail(fault, actions),
@@ -353,6 +352,10 @@ impl Scheduler {
         }
         if self.ending.rest_is_over(now) {
             self.set_aside.clear();
+            self.withdrawals.try_again();
+            for lane in self.suspects.clear_all() {
+                self.backlog.release(&lane);
+            }
             return self.act(Action::Recover, actions);
         }
         self.withdraw(actions);
@@ -364,7 +367,12 @@ impl Scheduler {
         }
         if !self.asked {
             self.go_on(now, actions);
+            self.plan_to_look(now);
         }
+    }
+
+    /// Not before a look that is due is taken.
+    fn plan_to_look(&mut self, now: Duration) {
         if self.watched && self.being_written.is_empty() {
             self.look_at = None;
         } else {

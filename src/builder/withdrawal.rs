@@ -14,6 +14,10 @@ use crate::{
 /// Records it, if it waits; false if it is to be built all the same. A cancel file that names nothing which waits or runs goes.
 pub fn withdraw(builder: &Builder, id: &EntryId, why: &Withdrawal) -> io::Result<bool> {
     let (queue, record) = (builder.home.queue(), builder.record(id));
+    if *why == Withdrawal::Cancelled && Cancel::of(&queue, id).is_none() {
+        // It is wanted again, or this was seen to before.
+        return Ok(true);
+    }
     if record.is_final() || !builder.lock.claim(id)? {
         if *why == Withdrawal::Cancelled && !builder.lock.path_of_claimed(id).exists() {
             tracing::info!("{id} cannot be cancelled: no build of that name waits or runs");

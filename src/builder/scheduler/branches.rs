@@ -20,7 +20,7 @@ pub struct Branches {
     /// The one of them that is looked at.
     learns: Option<EntryId>,
     /// Those that wait and may supersede or be superseded, with their commits.
-    waiting: HashMap<Branch, BTreeMap<EntryId, String>>,
+    waiting: HashMap<Branch, BTreeMap<EntryId, Waiting>>,
     /// Those that have had their turn.
     done: HashMap<Branch, BTreeMap<EntryId, Turn>>,
     /// The newest of which anybody has heard.
@@ -29,6 +29,13 @@ pub struct Branches {
     replaced: Option<EntryId>,
     /// To be built though they ask for the same.
     wanted: HashSet<EntryId>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    commit: String,
+    /// Nothing stands against building it at once.
+    is_free: bool,
 }
 
 #[derive(Debug)]
@@ -63,22 +70,23 @@ impl Branches {
     }
 
     /// An entry waits. What repeats an older one neither supersedes nor is superseded.
-    pub fn note(&mut self, id: EntryId, request: &BuildRequest, is_repeat: bool) {
+    /// One that is not free to be built at once supersedes none either, but can be superseded.
+    pub fn note(&mut self, id: EntryId, request: &BuildRequest, is_repeat: bool, is_free: bool) {
         if !request.git_ref.as_str().starts_with("refs/heads/") || is_repeat {
             return;
         }
         let waiting = self.waiting.entry(branch(request)).or_default();
         let commit = request.commit_id.to_string();
-        if !waiting.iter().any(|(other, known)| *other < id && *known == commit) {
-            waiting.insert(id, commit);
+        if !waiting.iter().any(|(other, known)| *other < id && known.commit == commit) {
+            waiting.insert(id, Waiting { commit, is_free });
         }
     }
 
     /// The newest that waits, if `id` is one of those that it supersedes: it is claimed in the place of `id`.
     pub fn replace(&mut self, id: &EntryId, request: &BuildRequest) -> Option<EntryId> {
         let waiting = self.waiting.get(&branch(request)).filter(|waiting| waiting.contains_key(id))?;
-        let newest =
-            waiting.last_key_value().map(|(newest, _)| newest.clone()).filter(|newest| newest > id)?;
+        let newest = waiting.iter().rev().find(|(_, newest)| newest.is_free)?.0;
+        let newest = Some(newest).filter(|newest| *newest > id)?.clone();
         self.replaced = Some(id.clone());
         Some(newest)
     }
@@ -101,7 +109,8 @@ impl Branches {
             && waiting.remove(id).is_some()
         {
             let newer = waiting.split_off(id);
-            superseded = std::mem::replace(waiting, newer).into_iter().collect();
+            let older = std::mem::replace(waiting, newer).into_iter();
+            superseded = older.map(|(id, older)| (id, older.commit)).collect();
         }
         let turns = superseded.iter().cloned().chain([(id.clone(), request.commit_id.to_string())]);
         let done = self.done.entry(branch).or_default();

@@ -47,7 +47,8 @@ impl Ending {
     }
 
     pub fn signal(&mut self, signal: i32) {
-        self.exit = Some(DrainExit::Signalled(signal));
+        // No rest that is over in this moment undoes it.
+        (self.exit, self.rests_until) = (Some(DrainExit::Signalled(signal)), None);
     }
 
     pub fn stay_no_longer(&mut self) {

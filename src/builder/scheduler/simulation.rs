@@ -48,10 +48,13 @@ fn take(steps: usize, first_seed: u64) {
 fn fail(seed: u64, scenario: Scenario) -> ! {
     let scenario = shrunk(scenario);
     let why = play(&scenario).expect_err("it fails each time");
-    let Scenario { threads, watched, happenings, .. } = scenario;
+    let Scenario { threads, watched, newest_only, stays, happenings, .. } = scenario;
     let happenings: Vec<_> = happenings.iter().map(|happening| format!("{happening:?}")).collect();
     let happenings = happenings.join("\n");
-    panic!("seed {seed}, {threads} threads, watched: {watched}: {why}, after no more than\n{happenings}")
+    panic!(
+        "seed {seed}, {threads} threads, watched: {watched}, newest only: {newest_only}, stays: {stays}: {why}, \
+         after no more than\n{happenings}"
+    )
 }
 
 #[test]

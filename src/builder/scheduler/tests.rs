@@ -445,3 +445,35 @@ fn the_newest_push_takes_the_place_of_the_oldest_and_is_started_when_those_are_o
     table.row([Event::Withdrawn], &["start 4.0", "Cancel(EntryId(\"4.0\"))"]);
     table.row([finished("4.0")], &["SendMail", "EndOrphans", "look 2.0"]);
 }
+
+#[test]
+fn a_cancel_that_nothing_can_be_done_about_is_not_tried_at_each_look() {
+    let cancelled = || Event::Listed {
+        listing: Listing { cancelled: vec![id("1.0")], ..Listing::default() },
+        held: false,
+    };
+    let mut table = Table::new(1);
+    table.row([cancelled()], &["Withdraw(EntryId(\"1.0\"), Cancelled)"]);
+    table.row([Event::Withdrawn], &["SendMailAndTell(1)"]);
+    table.row([Event::MailSent(1)], &["List"]);
+    table.row([cancelled()], &["Exit(Drained)"]);
+}
+
+#[test]
+fn what_was_lost_while_somebody_cancels_is_looked_for_all_the_same() {
+    let mut table = Table::new(1);
+    table.row([listed(&[])], &["SendMailAndTell(1)"]);
+    let both = [Event::Unclear, Event::Cancelled(id("1.0"))];
+    table.row(both, &["Withdraw(EntryId(\"1.0\"), Cancelled)"]);
+    table.row([Event::Withdrawn], &["List"]);
+}
+
+#[test]
+fn a_signal_in_the_moment_in_which_a_rest_is_over_ends_it_all_the_same() {
+    let mut table = Table(Scheduler::new(Terms { stays: true, ..terms(1) }), Duration::ZERO);
+    table.row([Event::Begun], &["Recover"]);
+    table.row([Event::Failed(fault())], &["tell a test", "SendMailAndTell(1)"]);
+    table.row([Event::MailSent(1)], &[]);
+    table.1 = REST;
+    table.row([Event::Signal(15)], &["EndBuilds(15)", "Exit(Signalled(15))"]);
+}

@@ -12,6 +12,8 @@ use crate::queue::EntryId;
 pub struct Withdrawals {
     /// To be recorded, and not built.
     open: BTreeMap<EntryId, Withdrawal>,
+    /// The drain was told of these.
+    tried: HashSet<EntryId>,
     /// Builds that run, and are being ended.
     ending: HashSet<EntryId>,
 }
@@ -20,6 +22,22 @@ impl Withdrawals {
     /// Somebody does not want it any more, and that counts before all else.
     pub fn cancel(&mut self, id: EntryId) {
         self.open.insert(id, Withdrawal::Cancelled);
+    }
+
+    /// These are cancelled, as a look at the queue shows. What could not be done about one of them is not tried again at
+    /// each look, but when somebody asks again, or by the next `build`.
+    pub fn listed(&mut self, cancelled: Vec<EntryId>) {
+        self.tried.retain(|id| cancelled.contains(id));
+        for id in cancelled {
+            if !self.tried.contains(&id) {
+                self.cancel(id);
+            }
+        }
+    }
+
+    /// The machine was at fault, and may be well again.
+    pub fn try_again(&mut self) {
+        self.tried.clear();
     }
 
     pub fn withdraw(&mut self, id: EntryId, why: Withdrawal) {
@@ -36,6 +54,7 @@ impl Withdrawals {
         while let Some(id) = self.open.keys().find(|id| Some(*id) != claimed).cloned() {
             let why = self.open.remove(&id)?;
             if !slots.hold(&id) {
+                self.tried.insert(id.clone());
                 return Some(Action::Withdraw(id, why));
             }
             if why == Withdrawal::Cancelled && self.ending.insert(id.clone()) {

@@ -11,6 +11,8 @@ pub struct Scenario {
     pub threads: usize,
     /// Does the kernel tell of changes?
     pub watched: bool,
+    pub newest_only: bool,
+    pub stays: bool,
     pub happenings: Vec<Happening>,
 }
 
@@ -24,6 +26,8 @@ pub enum Happening {
     Removed(u32),
     /// Somebody removes the file by which it pauses.
     PauseEnded(u32),
+    /// Somebody does not want it, whether it is there or not.
+    Cancelled(u32),
     Hold(bool),
     /// Is something wrong with the machine?
     MachineBroken(bool),
@@ -31,6 +35,8 @@ pub enum Happening {
     ChangesLost,
     WatchLost,
     Signal,
+    /// The program has become another.
+    Outdated,
     /// `build` dies.
     Death,
     Seconds(u32),
@@ -39,18 +45,31 @@ pub enum Happening {
 /// What the file of an entry holds.
 #[derive(Debug, Clone)]
 pub enum Content {
-    /// A request of this lane, and how its tries end; one that has no more of them succeeds.
-    Request {
-        lane: usize,
-        tries: Vec<Try>,
-    },
+    Request(Push),
     Invalid,
     /// Cut off, and not old enough to be sure.
     BeingWritten,
     NotAFile,
     CannotBeOpened,
-    /// A request of lane 0 that cannot be renamed.
+    /// A request for the first of the refs that cannot be renamed.
     CannotBeMoved,
+}
+
+/// A request.
+#[derive(Debug, Clone)]
+pub struct Push {
+    pub what: What,
+    pub is_rerun: bool,
+    /// How its tries end; one that has no more of them succeeds.
+    pub tries: Vec<Try>,
+}
+
+/// What it asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct What {
+    /// One of [`REFS`].
+    pub git_ref: usize,
+    pub commit: u32,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -60,13 +79,27 @@ pub enum Try {
     Later,
     NoVerdict,
     MachineAtFault,
+    /// It cannot be recorded, and others can.
+    AtFault,
     /// The machine is at fault, and not even putting it back works.
     NotPutBack,
     NoThread,
 }
 
-/// So many lanes.
-pub const LANES: usize = 4;
+/// What is pushed to; some share a lane.
+pub const REFS: [&str; 6] =
+    ["refs/heads/a", "refs/heads/b", "refs/heads/c", "refs/tags/d", "refs/heads/x/a", "refs/tags/b"];
+
+impl What {
+    pub fn is_branch(self) -> bool {
+        REFS[self.git_ref].starts_with("refs/heads/")
+    }
+
+    /// By its name, as the chunks are.
+    pub fn lane(self) -> &'static str {
+        REFS[self.git_ref].rsplit('/').next().expect("a name")
+    }
+}
 
 impl Scenario {
     pub fn of(seed: u64) -> Self {
@@ -75,7 +108,14 @@ impl Scenario {
         let length = rng.usize(1..40);
         let calm = rng.bool();
         let happenings = (0..length).map(|_| happening(&mut rng, &mut names, calm)).collect();
-        Self { seed, threads: rng.usize(1..5), watched: rng.u8(..8) > 0, happenings }
+        Self {
+            seed,
+            threads: rng.usize(1..5),
+            watched: rng.u8(..8) > 0,
+            newest_only: rng.bool(),
+            stays: rng.u8(..3) == 0,
+            happenings,
+        }
     }
 }
 
@@ -105,6 +145,8 @@ fn happening(rng: &mut Rng, names: &mut Names, calm: bool) -> Happening {
         16 => Happening::Signal,
         17 | 18 => Happening::Death,
         19..22 => Happening::Seconds(rng.u32(1..200)),
+        26..31 => Happening::Cancelled(names.any(rng)),
+        31 => Happening::Outdated,
         // By hand: any name, also one that is in use.
         22 => Happening::Entry(names.any(rng), content(rng)),
         23 | 24 => {
@@ -132,15 +174,24 @@ fn content(rng: &mut Rng) -> Content {
 }
 
 fn request(rng: &mut Rng) -> Content {
-    let number = if rng.bool() { 0 } else { rng.usize(1..4) };
-    let tries = repeat_with(|| match rng.u8(..16) {
+    let number = match rng.u8(..8) {
+        0..4 => 0,
+        4..7 => rng.usize(1..4),
+        _ => rng.usize(4..14),
+    };
+    let always = rng.u8(..16);
+    let tries = repeat_with(|| match if number < 4 { rng.u8(..17) } else { always } {
         0..5 => Try::Fails,
         5..11 => Try::Later,
         11 | 12 => Try::NoVerdict,
         13 => Try::MachineAtFault,
         14 => Try::NotPutBack,
+        15 => Try::AtFault,
         _ => Try::NoThread,
     });
     let tries = tries.take(number).collect();
-    Content::Request { lane: rng.usize(..LANES), tries }
+    // Some commits are asked for more than once.
+    let commit = if rng.u8(..3) == 0 { rng.u32(1..4) } else { rng.u32(100..) };
+    let what = What { git_ref: rng.usize(..REFS.len()), commit };
+    Content::Request(Push { what, is_rerun: rng.u8(..8) == 0, tries })
 }

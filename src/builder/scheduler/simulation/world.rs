@@ -9,7 +9,7 @@ mod promises;
 mod run;
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     mem,
     time::Duration,
 };
@@ -21,10 +21,10 @@ use self::{
     disk::{Entry, Record, id},
     run::{Change, Run},
 };
-use super::scenario::{Content, Happening, LANES, Scenario, Try};
+use super::scenario::{Content, Happening, Push, REFS, Scenario, Try, What};
 use crate::{
     builder::scheduler::{Action, Event},
-    queue::{BuildRequest, EntryId, Retry},
+    queue::{EntryId, Retry},
 };
 
 /// So long an entry that is cut off may still be being written.
@@ -33,9 +33,6 @@ const SETTLES_WITHIN: Duration = Duration::from_secs(10);
 /// Longer than any pause.
 const TWO_HOURS: Duration = Duration::from_secs(7200);
 
-/// So often an entry is put back before it is given up.
-const PUT_BACKS: u32 = 4;
-
 type Checked<T = ()> = Result<T, String>;
 
 /// What the disk and people know: it outlives `build`.
@@ -43,13 +40,15 @@ pub struct World<'a> {
     scenario: &'a Scenario,
     happenings: std::slice::Iter<'a, Happening>,
     rng: Rng,
-    requests: Vec<BuildRequest>,
     now: Duration,
     steps: usize,
     waiting: BTreeMap<EntryId, Entry>,
     claimed: BTreeMap<EntryId, Entry>,
     records: HashMap<EntryId, Record>,
     retries: HashMap<EntryId, Retry>,
+    cancels: BTreeSet<EntryId>,
+    /// All that has ever been asked for.
+    asked: Vec<What>,
     is_held: bool,
     is_broken: bool,
     /// What has been moved or tried: grows as long as anything goes on.
@@ -64,22 +63,18 @@ fn must(holds: bool, what: impl FnOnce() -> String) -> Checked {
 
 impl<'a> World<'a> {
     pub fn new(scenario: &'a Scenario) -> Self {
-        let request = |lane| {
-            let commit = "a".repeat(40);
-            let json = format!(r#"{{"repository":"r","ref":"refs/heads/{lane}","commit_id":"{commit}"}}"#);
-            serde_json::from_str(&json).expect("a request")
-        };
         Self {
             scenario,
             happenings: scenario.happenings.iter(),
             rng: Rng::with_seed(scenario.seed),
-            requests: (0..LANES).map(request).collect(),
             now: Duration::ZERO,
             steps: 0,
             waiting: BTreeMap::new(),
             claimed: BTreeMap::new(),
             records: HashMap::new(),
             retries: HashMap::new(),
+            cancels: BTreeSet::new(),
+            asked: Vec::new(),
             is_held: false,
             is_broken: false,
             progress: 0,
@@ -101,20 +96,26 @@ impl<'a> World<'a> {
             self.now += TWO_HOURS;
             self.run()?;
             let left = self.claimed.keys().chain(self.waiting.iter().filter_map(|(id, entry)| {
-                matches!(entry.content, Content::Request { .. } | Content::Invalid | Content::BeingWritten)
+                matches!(entry.content, Content::Request(_) | Content::Invalid | Content::BeingWritten)
                     .then_some(id)
             }));
             let left: Vec<_> = left.map(ToString::to_string).collect();
-            if left.is_empty() {
+            let open = self.cancels.iter().filter(|id| !self.waiting.contains_key(id));
+            let open: Vec<_> = open.map(ToString::to_string).collect();
+            if left.is_empty() && open.is_empty() {
                 return Ok(self.steps);
             }
-            must(self.progress > before, || format!("lost, though all is well: {left:?}"))?;
+            must(self.progress > before, || {
+                format!("lost, though all is well: {left:?}, cancelled for ever: {open:?}")
+            })?;
         }
     }
 
     /// As `drain::run` does.
     fn run(&mut self) -> Checked {
         self.run = Run::new(self.scenario);
+        let recorded = self.records.iter();
+        self.run.history = recorded.filter_map(|(id, record)| Some((id.clone(), record.what?))).collect();
         let mut actions = VecDeque::from(self.tell(vec![Event::Begun]));
         loop {
             while let Some(action) = actions.pop_front() {
@@ -152,7 +153,11 @@ impl<'a> World<'a> {
             if wakes_at.is_some() && self.rng.u8(..4) == 0 || !self.something_happens() {
                 match wakes_at {
                     _ if !self.run.channel.is_empty() => {}
-                    Some(at) => self.now = at,
+                    _ if self.scenario.stays && !self.run.is_outdated && self.happenings.len() == 0 => {
+                        self.outdate();
+                    }
+                    Some(at) => (self.now, self.run.idle_actions) = (at, 0),
+                    None if self.scenario.stays && self.happenings.len() > 0 => self.happen(),
                     None => return Err("it sleeps, and nothing will ever wake it".to_string()),
                 }
             }
@@ -182,20 +187,26 @@ impl<'a> World<'a> {
             ways.push(|world, _| world.happen());
         }
         let Some(way) = self.rng.choice(&ways) else { return false };
-        self.run.idle_actions = 0;
         way(self, build);
         true
     }
 
     fn kernel_tells(&mut self) {
+        self.run.idle_actions = 0;
         let event = match self.run.kernel.pop_front().expect("there is one") {
             Change::Arrived(id) => Event::Arrived(id),
             Change::Resumed(id) => Event::Resumed(id),
+            Change::Cancelled(id) => Event::Cancelled(id),
             Change::Hold => Event::Held(self.is_held),
             Change::Unclear => Event::Unclear,
             Change::Lost => Event::WatchLost,
         };
         self.run.channel.push(event);
+    }
+
+    fn outdate(&mut self) {
+        self.run.is_outdated = true;
+        self.run.channel.push(Event::Outdated);
     }
 
     fn mail_is_sent(&mut self) {
@@ -207,6 +218,7 @@ impl<'a> World<'a> {
     /// The next thing that people, the kernel or the machine do.
     fn happen(&mut self) {
         let Some(happening) = self.happenings.next() else { return };
+        self.run.idle_actions = 0;
         match happening {
             Happening::Entry(number, content) => self.write(id(*number), content),
             Happening::Rewritten(number, content) if self.waiting.contains_key(&id(*number)) => {
@@ -220,6 +232,11 @@ impl<'a> World<'a> {
                 self.touch(&id(*number));
                 self.end_pause(&id(*number));
             }
+            Happening::Cancelled(number) => {
+                self.cancels.insert(id(*number));
+                self.run.changed(Change::Cancelled(id(*number)));
+            }
+            Happening::Outdated => self.outdate(),
             Happening::Hold(held) => {
                 self.is_held = *held;
                 self.run.changed(Change::Hold);

@@ -1,16 +1,24 @@
 //! The builds that run, step by step, and what they leave on the disk.
 
-use std::mem;
+use std::{io, mem};
 
 use super::{
-    Checked, Content, PUT_BACKS, Try, World,
-    disk::{Entry, Record},
+    Checked, Content, Push, Try, World,
+    disk::{Entry, Record, what},
     drain::fault,
     must,
 };
 use crate::{
-    builder::{attempt_end::AttemptEnd, judgement::ATTEMPTS, scheduler::Event},
-    queue::{Claimed, EntryId, Retry},
+    builder::{
+        attempt_end::AttemptEnd,
+        fault::Fault,
+        judgement::{self, ATTEMPTS, Judgement},
+        mail::letters,
+        scheduler::Event,
+        script_end::{NoVerdict, ScriptEnd},
+    },
+    queue::{Cancel, Claimed, EntryId, Retry},
+    records::{Rc, Verdict},
 };
 
 pub struct Build {
@@ -18,13 +26,22 @@ pub struct Build {
     pub entry: Entry,
     /// As it was before.
     pub before: Record,
+    /// It has been told to end.
+    pub is_cancelled: bool,
     pub stage: Stage,
+}
+
+#[derive(Clone, Copy)]
+pub enum End {
+    /// None is that it succeeds.
+    OfItsOwn(Option<Try>),
+    Cancelled,
 }
 
 pub enum Stage {
     Runs,
     /// How it ended, and that is not on the disk yet.
-    Concludes(Option<Try>),
+    Concludes(End),
     /// It is, and the drain has not heard.
     Over(AttemptEnd),
 }
@@ -35,8 +52,9 @@ impl World<'_> {
             return Err(format!("{id} was started unclaimed"));
         };
         let runs = self.run.builds.iter().any(|build| build.id == id);
+        let asked = what(&entry.content).ok_or("what is started is no request")?;
         must(!runs, || format!("{id} was started twice"))?;
-        if let Content::Request { tries, .. } = &mut entry.content
+        if let Content::Request(Push { tries, .. }) = &mut entry.content
             && matches!(tries.first(), Some(Try::NoThread))
         {
             tries.remove(0);
@@ -45,11 +63,17 @@ impl World<'_> {
             let fault = fault("no thread can be started", &id);
             return Ok(Some(Event::NotStarted(id, fault)));
         }
+        let entry = entry.clone();
+        self.check_is_last(&id, asked)?;
+        self.run.history.push((id.clone(), asked));
         let record = self.records.entry(id.clone()).or_default();
-        let before = Record { is_final: false, ..*record };
-        *record = Record { is_final: false, tries: before.tries + 1, died: false };
+        let before = Record { is_final: false, what: Some(asked), ..*record };
+        *record = Record { tries: before.tries + 1, died: false, ..before };
         must(record.tries <= ATTEMPTS, || format!("{id} is tried again and again"))?;
-        self.run.builds.push(Build { id, entry: entry.clone(), before, stage: Stage::Runs });
+        // It looks before it begins.
+        let is_cancelled = self.cancels.contains(&id);
+        let stage = if is_cancelled { Stage::Concludes(End::Cancelled) } else { Stage::Runs };
+        self.run.builds.push(Build { id, entry, before, is_cancelled, stage });
         let runs = |build: &&Build| matches!(build.stage, Stage::Runs);
         let running = self.run.builds.iter().filter(runs).count();
         let (threads, all) = (self.scenario.threads, self.run.builds.len());
@@ -61,8 +85,13 @@ impl World<'_> {
 
     /// A build takes its next step.
     pub fn go_on(&mut self, at: usize) {
+        self.run.idle_actions = 0;
         let build = &mut self.run.builds[at];
         match &build.stage {
+            Stage::Runs if build.is_cancelled => {
+                self.run.channel.push(Event::ScriptOver(build.id.clone()));
+                build.stage = Stage::Concludes(End::Cancelled);
+            }
             Stage::Runs if self.run.is_ending_builds => {
                 build.stage = Stage::Over(AttemptEnd::PutBack);
                 let (id, entry) = (build.id.clone(), build.entry.clone());
@@ -71,13 +100,14 @@ impl World<'_> {
             }
             Stage::Runs => {
                 let end = match &mut build.entry.content {
-                    Content::Request { tries, .. } if !tries.is_empty() => Some(tries.remove(0)),
+                    Content::Request(Push { tries, .. }) if !tries.is_empty() => Some(tries.remove(0)),
                     _ => None,
                 };
-                if !matches!(end, Some(Try::NoVerdict | Try::MachineAtFault | Try::NotPutBack)) {
+                if !matches!(end, Some(Try::NoVerdict | Try::MachineAtFault | Try::AtFault | Try::NotPutBack))
+                {
                     self.run.channel.push(Event::ScriptOver(build.id.clone()));
                 }
-                build.stage = Stage::Concludes(end);
+                build.stage = Stage::Concludes(End::OfItsOwn(end));
             }
             Stage::Concludes(end) => {
                 let end = *end;
@@ -92,39 +122,71 @@ impl World<'_> {
         }
     }
 
+    /// What follows from how it ended, as `attempt` has it judged.
+    fn judge(&self, id: &EntryId, end: End) -> Result<Judgement, Fault> {
+        let this = judgement::Try {
+            number: self.records[id].tries,
+            put_back: self.retries.get(id),
+            is_doubted: false,
+            now: self.clock(),
+        };
+        let ran = |rc| ScriptEnd::Verdict(Verdict::Ran(Rc::new(rc)));
+        let met = || Fault { stage: "met", error: io::Error::other(id.to_string()) };
+        let end = match end {
+            End::Cancelled => ScriptEnd::Cancelled(None, None),
+            End::OfItsOwn(Some(Try::MachineAtFault)) => {
+                return this.blame(&met(), Some(fault("of the machine", id)));
+            }
+            End::OfItsOwn(Some(Try::AtFault)) => return this.blame(&met(), None),
+            End::OfItsOwn(Some(Try::NotPutBack)) => return Err(fault("it cannot be put back", id)),
+            End::OfItsOwn(Some(Try::Fails)) => ran(1),
+            End::OfItsOwn(Some(Try::Later)) => ran(75),
+            End::OfItsOwn(Some(Try::NoVerdict)) => {
+                ScriptEnd::NoVerdict(NoVerdict { why: String::new(), words: String::new() })
+            }
+            End::OfItsOwn(Some(Try::NoThread) | None) => ran(0),
+        };
+        Ok(this.judge(end, Cancel::default))
+    }
+
     /// What is on the disk after it, as `attempt` leaves it.
-    fn conclude(&mut self, at: usize, end: Option<Try>) -> AttemptEnd {
+    fn conclude(&mut self, at: usize, end: End) -> AttemptEnd {
         self.progress += 1;
         let (id, entry) = (self.run.builds[at].id.clone(), self.run.builds[at].entry.clone());
-        let put_backs = self.retries.get(&id).map_or(0, |retry| retry.count);
-        let tries = self.records[&id].tries;
-        match end {
-            Some(Try::Later | Try::MachineAtFault) if put_backs < PUT_BACKS => {
-                let retry = Retry::after(self.retries.get(&id), self.clock(), "later".to_string());
-                self.retries.insert(id.clone(), retry);
-                self.uncount(at);
-                self.put_back(&id, entry);
-                if matches!(end, Some(Try::Later)) {
-                    AttemptEnd::Later
-                } else {
-                    AttemptEnd::Fault(fault("of the machine", &id))
-                }
+        let judgement = self.judge(&id, end);
+        if let End::OfItsOwn(Some(Try::NotPutBack)) = end {
+            self.claimed.insert(id, entry);
+            return AttemptEnd::Fault(judgement.expect_err("it is a fault"));
+        }
+        match judgement {
+            Ok(Judgement::Final(verdict)) => {
+                self.letters += usize::from(letters::are_due(verdict.outcome()));
+                self.finish(&id);
+                AttemptEnd::Recorded
             }
-            Some(Try::NoVerdict) if tries < ATTEMPTS => {
+            Ok(Judgement::TryAgain(_)) => {
                 self.letters += 1;
                 self.put_back(&id, entry);
                 AttemptEnd::NoVerdict
             }
-            Some(Try::NotPutBack) => {
-                self.claimed.insert(id.clone(), entry);
-                AttemptEnd::Fault(fault("it cannot be put back", &id))
+            Ok(Judgement::PutBack) => unreachable!("its script has ended"),
+            Ok(Judgement::Later(_)) => {
+                self.pause(at, entry);
+                AttemptEnd::Later
             }
-            _ => {
-                self.letters += usize::from(end.is_some());
-                self.finish(&id);
-                AttemptEnd::Recorded
+            Err(fault) => {
+                self.pause(at, entry);
+                AttemptEnd::Fault(fault)
             }
         }
+    }
+
+    fn pause(&mut self, at: usize, entry: Entry) {
+        let id = self.run.builds[at].id.clone();
+        let retry = Retry::after(self.retries.get(&id), self.clock(), "later".to_string());
+        self.retries.insert(id.clone(), retry);
+        self.uncount(at);
+        self.put_back(&id, entry);
     }
 
     /// The try does not count.

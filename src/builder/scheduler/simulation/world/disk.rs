@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{Content, World, run::Change};
+use super::{Content, Push, REFS, What, World, run::Change};
 use crate::queue::{BuildRequest, EntryId, Listing};
 
 #[derive(Clone)]
@@ -13,8 +13,9 @@ pub struct Entry {
     pub written: Duration,
 }
 
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 pub struct Record {
+    pub what: Option<What>,
     pub is_final: bool,
     pub tries: u32,
     pub died: bool,
@@ -24,21 +25,46 @@ pub fn id(number: u32) -> EntryId {
     EntryId::parse(&format!("{number}.0")).expect("an id")
 }
 
-/// The lane that a request asks for.
-pub fn lane_of(content: &Content) -> Option<usize> {
+/// What is asked for, if it is a request.
+pub fn what(content: &Content) -> Option<What> {
     match content {
-        Content::Request { lane, .. } => Some(*lane),
-        Content::CannotBeMoved => Some(0),
+        Content::Request(push) => Some(push.what),
+        Content::CannotBeMoved => Some(What { git_ref: 0, commit: 99 }),
         _ => None,
+    }
+}
+
+/// The lane that a request asks for.
+pub fn lane_of(content: &Content) -> Option<&'static str> {
+    what(content).map(What::lane)
+}
+
+pub fn request(what: What) -> BuildRequest {
+    let (git_ref, commit) = (REFS[what.git_ref], what.commit);
+    let json = format!(r#"{{"repository":"r","ref":"{git_ref}","commit_id":"{commit:0>40}"}}"#);
+    serde_json::from_str(&json).expect("a request")
+}
+
+/// The text of an entry, as far as it counts.
+pub fn bytes(content: &Content) -> Vec<u8> {
+    match content {
+        Content::Request(Push { is_rerun: true, .. }) => br#"{"amp_ci":{"why":"rerun"}}"#.to_vec(),
+        _ => Vec::new(),
     }
 }
 
 impl World<'_> {
     /// A file of this name appears, or is written again.
     pub fn write(&mut self, id: EntryId, content: &Content) {
+        let is_new = !self.waiting.contains_key(&id)
+            && !self.claimed.contains_key(&id)
+            && !self.records.contains_key(&id);
+        self.asked.extend(what(content));
         self.touch(&id);
         self.waiting.insert(id.clone(), Entry { content: content.clone(), written: self.now });
-        self.run.heard.touched.extend(lane_of(content));
+        if !is_new {
+            self.run.heard.touched.extend(lane_of(content));
+        }
         self.run.changed(Change::Arrived(id));
     }
 
@@ -62,6 +88,7 @@ impl World<'_> {
     pub fn finish(&mut self, id: &EntryId) {
         self.records.entry(id.clone()).or_default().is_final = true;
         self.end_pause(id);
+        self.cancels.remove(id);
         self.claimed.remove(id);
         self.progress += 1;
     }
@@ -78,20 +105,23 @@ impl World<'_> {
 
     pub fn listing(&self) -> Listing {
         let (waiting, claimed) = (self.waiting.keys().cloned(), self.claimed.keys().cloned());
-        Listing { waiting: waiting.collect(), claimed: claimed.collect(), ..Listing::default() }
-    }
-
-    /// Each asks for a commit of its own.
-    pub fn request(&self, id: &EntryId, lane: usize) -> BuildRequest {
-        let digits: String = id.as_str().chars().filter(char::is_ascii_digit).collect();
-        let commit_id = serde_json::from_value(format!("{digits:0>40}").into()).expect("a commit");
-        BuildRequest { commit_id, ..self.requests[lane].clone() }
+        Listing {
+            waiting: waiting.collect(),
+            claimed: claimed.collect(),
+            cancelled: self.cancels.iter().cloned().collect(),
+            ..Listing::default()
+        }
     }
 
     /// The lane of a request that waits.
-    pub fn waiting_in(&self, id: &EntryId) -> Option<usize> {
+    pub fn waiting_in(&self, id: &EntryId) -> Option<&'static str> {
+        self.push(id).map(|push| push.what.lane())
+    }
+
+    /// The request that waits.
+    pub fn push(&self, id: &EntryId) -> Option<&Push> {
         match &self.waiting.get(id)?.content {
-            Content::Request { lane, .. } => Some(*lane),
+            Content::Request(push) => Some(push),
             _ => None,
         }
     }

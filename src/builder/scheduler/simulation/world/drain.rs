@@ -6,8 +6,8 @@ use std::{
 };
 
 use super::{
-    Checked, Content, LANES, SETTLES_WITHIN, World,
-    disk::{Entry, lane_of},
+    Checked, Content, SETTLES_WITHIN, What, World,
+    disk::{Entry, bytes, request, what},
     must,
     run::Change,
 };
@@ -15,9 +15,9 @@ use crate::{
     builder::{
         fault::Fault,
         judgement::ATTEMPTS,
-        scheduler::{Action, Event, Past},
+        scheduler::{Action, Event, Past, Withdrawal},
     },
-    queue::{Claimed, EntryId, EntryState},
+    queue::{Claimed, EntryId, EntryState, Lane},
 };
 
 pub fn fault(stage: &'static str, id: &EntryId) -> Fault {
@@ -37,6 +37,10 @@ impl World<'_> {
                 Some(Event::Failed(Fault { stage: "nothing can be begun", error }))
             }
             Action::Recover => {
+                let heard = &mut self.run.heard;
+                heard.fault = false;
+                heard.aside.clear();
+                heard.tried.clear();
                 let before = self.listing();
                 let listing = if self.recover() { self.listing() } else { before };
                 Some(Event::Listed { listing, held: self.is_held })
@@ -44,10 +48,7 @@ impl World<'_> {
             Action::List => Some(Event::Listed { listing: self.listing(), held: self.is_held }),
             Action::Look(id) => Some(self.look(id)),
             Action::Reject(id, _) => Some(self.reject(id)?),
-            Action::Claim(id, lane) => {
-                let lane = (0..LANES).find(|at| self.requests[*at].lane() == lane).expect("a lane");
-                Some(self.claim(id, lane)?)
-            }
+            Action::Claim(id, lane) => Some(self.claim(id, &lane)?),
             Action::Start(entry) => self.start(*entry)?,
             Action::Tell(fault) => {
                 self.letters += 1;
@@ -68,8 +69,23 @@ impl World<'_> {
                 self.run.rounds.push_back((round, self.letters));
                 None
             }
-            Action::Withdraw(..) | Action::PutBack(_) | Action::Cancel(_) | Action::Idle => {
-                unreachable!("nobody has asked for that")
+            Action::Withdraw(id, why) => Some(self.withdraw(id, &why)?),
+            Action::PutBack(entry) => {
+                let left = self.claimed.get(&entry.id).cloned().ok_or("what is put back was not claimed")?;
+                self.put_back(&entry.id, left);
+                self.run.heard.free(&entry.id);
+                None
+            }
+            Action::Cancel(id) => {
+                let build = self.run.builds.iter_mut().find(|build| build.id == id);
+                if let Some(build) = build {
+                    build.is_cancelled = true;
+                }
+                None
+            }
+            Action::Idle => {
+                self.check_idle()?;
+                None
             }
             Action::Sweep | Action::SendMail => None,
             Action::Exit(_) => unreachable!("met before"),
@@ -83,7 +99,8 @@ impl World<'_> {
         for (id, entry) in left {
             self.progress += 1;
             let record = self.records.entry(id.clone()).or_default();
-            if record.tries >= ATTEMPTS || self.waiting.contains_key(&id) {
+            let is_given_up = record.tries >= ATTEMPTS && !self.cancels.contains(&id);
+            if is_given_up || self.waiting.contains_key(&id) {
                 self.letters += 1;
                 if !self.waiting.contains_key(&id) {
                     self.finish(&id);
@@ -101,10 +118,10 @@ impl World<'_> {
         let state = match self.waiting.get(&id) {
             None => Ok(EntryState::Missing),
             Some(entry) => match &entry.content {
-                Content::Request { lane, .. } => {
-                    Ok(EntryState::Request(self.request(&id, *lane), Vec::new()))
+                content @ (Content::Request(_) | Content::CannotBeMoved) => {
+                    let what = what(content).expect("it asks for something");
+                    Ok(EntryState::Request(request(what), bytes(content)))
                 }
-                Content::CannotBeMoved => Ok(EntryState::Request(self.request(&id, 0), Vec::new())),
                 Content::BeingWritten if is_new(entry) => Ok(EntryState::BeingWritten),
                 Content::BeingWritten | Content::Invalid => Ok(EntryState::Invalid("no request".to_string())),
                 Content::NotAFile => Ok(EntryState::NotAFile),
@@ -117,7 +134,7 @@ impl World<'_> {
             pause: retry.map(|retry| retry.pause(self.clock())).unwrap_or_default(),
             standing: retry.filter(|retry| retry.is_standing()).map(|_| fault("again and again", &id)),
             is_suspect: record.is_some_and(|record| record.died),
-            is_recorded: false,
+            is_recorded: self.scenario.newest_only && self.is_in(&self.run.history, &id),
         };
         Event::Looked { id, state, past, held: self.is_held }
     }
@@ -126,10 +143,10 @@ impl World<'_> {
         let is_final = self.records.get(&id).is_some_and(|record| record.is_final);
         match self.waiting.get(&id).map(|entry| &entry.content) {
             Some(Content::CannotBeMoved) => return Ok(self.stuck(id)),
-            Some(Content::Request { .. }) if !is_final && !self.run.heard.waiting.contains(&id) => {
+            Some(Content::Request(_)) if !is_final && !self.run.heard.waiting.contains(&id) => {
                 // Written again since it was looked at.
             }
-            Some(Content::Request { .. }) => {
+            Some(Content::Request(_)) => {
                 must(is_final, || format!("{id} is a request, and was rejected"))?;
             }
             _ => {}
@@ -142,7 +159,7 @@ impl World<'_> {
         Ok(Event::Rejected)
     }
 
-    fn claim(&mut self, id: EntryId, lane: usize) -> Checked<Event> {
+    fn claim(&mut self, id: EntryId, lane: &Lane) -> Checked<Event> {
         let heard = &self.run.heard;
         must(!heard.is_held, || format!("{id} was claimed on hold"))?;
         must(!heard.fault, || format!("{id} was claimed after a fault"))?;
@@ -158,21 +175,74 @@ impl World<'_> {
         if matches!(entry.content, Content::CannotBeMoved) {
             return Ok(self.stuck(id));
         }
-        if lane_of(&entry.content) != Some(lane) {
+        let content = entry.content.clone();
+        let Some(what) = what(&content).filter(|what| request(*what).lane() == *lane) else {
             self.run.changed(Change::Arrived(id.clone()));
             return Ok(Event::Rewritten(id));
-        }
-        self.check_turn(&id, lane)?;
+        };
+        self.check_turn(&id, what)?;
         let entry = self.waiting.remove(&id).expect("it is there");
         self.claimed.insert(id.clone(), entry);
         self.run.heard.waiting.remove(&id);
-        self.run.heard.busy.insert(id.clone(), lane);
+        let newest = self.run.heard.newest.clone().unwrap_or_else(|| id.clone());
+        self.run.heard.claims.insert(id.clone(), newest);
+        self.run.heard.busy.insert(id.clone(), what.lane());
         if self.records.get(&id).is_some_and(|record| record.died) {
             self.run.heard.suspects.insert(id.clone());
         }
         self.progress += 1;
-        let request = self.request(&id, lane);
-        Ok(Event::Claimed(Box::new(Claimed { id, request, bytes: Vec::new() })))
+        let (request, bytes) = (request(what), bytes(&content));
+        Ok(Event::Claimed(Box::new(Claimed { id, request, bytes })))
+    }
+
+    /// Has one before it asked for the same?
+    fn is_in(&self, before: &[(EntryId, What)], id: &EntryId) -> bool {
+        let asked = self.waiting.get(id).and_then(|entry| what(&entry.content));
+        asked.is_some_and(|asked| before.iter().any(|(other, what)| other < id && *what == asked))
+    }
+
+    fn withdraw(&mut self, id: EntryId, why: &Withdrawal) -> Checked<Event> {
+        if *why == Withdrawal::Cancelled {
+            self.run.heard.tried.insert(id.clone());
+            if !self.cancels.contains(&id) {
+                return Ok(Event::Withdrawn);
+            }
+        }
+        let is_final = self.records.get(&id).is_some_and(|record| record.is_final);
+        let Some(entry) = self.waiting.get(&id).filter(|_| !is_final && !self.claimed.contains_key(&id))
+        else {
+            if *why == Withdrawal::Cancelled && !self.claimed.contains_key(&id) {
+                self.progress += usize::from(self.cancels.remove(&id));
+                self.run.heard.cancelled.remove(&id);
+            }
+            return Ok(Event::Withdrawn);
+        };
+        let push = match &entry.content {
+            Content::CannotBeMoved => return Ok(self.stuck(id)),
+            Content::Request(push) => push.clone(),
+            // It is moved there and back.
+            _ => {
+                self.run.changed(Change::Arrived(id));
+                return Ok(Event::Withdrawn);
+            }
+        };
+        if let Withdrawal::Repeats(of) = why {
+            let mut before = self.records.iter();
+            if before.any(|(id, record)| id < of && record.what == Some(push.what)) {
+                self.run.changed(Change::Arrived(id.clone()));
+                return Ok(Event::Wanted(id));
+            }
+        }
+        self.check_withdrawal(&id, &push, why)?;
+        let entry = self.waiting.remove(&id).expect("it waits");
+        self.run.heard.waiting.remove(&id);
+        if self.is_broken {
+            self.claimed.insert(id.clone(), entry);
+            return Ok(Event::Failed(fault("it cannot be recorded", &id)));
+        }
+        self.records.entry(id.clone()).or_default().what = Some(push.what);
+        self.finish(&id);
+        Ok(Event::Withdrawn)
     }
 
     /// An entry does not let itself be moved: whose fault is that?

@@ -1,7 +1,7 @@
 //! What the scheduler has been told, and so has to know.
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     io,
 };
 
@@ -23,19 +23,31 @@ pub struct Heard {
     pub fault: bool,
     /// Entries that it has to take care of.
     pub waiting: BTreeSet<EntryId>,
+    /// Where the newest push wins: what it has to look at before it starts any.
+    pub unknown: HashSet<EntryId>,
     /// What it need not look at again before it hears of it.
     pub aside: HashSet<EntryId>,
     /// What it has to look at again in a second.
     pub unsettled: HashSet<EntryId>,
     /// Lanes of builds that are not known to be over.
-    pub busy: HashMap<EntryId, usize>,
+    pub busy: HashMap<EntryId, &'static str>,
     pub scripts_over: HashSet<EntryId>,
     /// Those of them under which `build` has died before.
     pub suspects: HashSet<EntryId>,
     /// Lanes that pause for an entry, although that was changed by hand: it has not heard of it.
-    pub in_vain: HashMap<EntryId, usize>,
+    pub in_vain: HashMap<EntryId, &'static str>,
     /// What people have changed in this run by hand was of these lanes.
-    pub touched: HashSet<usize>,
+    pub touched: HashSet<&'static str>,
+    /// Builds that nobody wants any more.
+    pub cancelled: HashSet<EntryId>,
+    /// What it has tried to record as cancelled: looks at the queue remind it of no other cancel.
+    pub tried: HashSet<EntryId>,
+    /// What was claimed, and the newest that had come by then.
+    pub claims: BTreeMap<EntryId, EntryId>,
+    /// The newest that has come.
+    pub newest: Option<EntryId>,
+    /// To be built though it asks for the same.
+    pub wanted: HashSet<EntryId>,
     /// What somebody has to be told, and how often.
     pub owed: HashMap<String, i32>,
     pub told: Vec<String>,
@@ -43,11 +55,15 @@ pub struct Heard {
 
 impl Heard {
     pub fn appeared(&mut self, id: &EntryId, was_told: bool) {
+        if was_told || !self.aside.contains(id) {
+            self.newest = self.newest.take().max(Some(id.clone()));
+        }
         if was_told {
             self.aside.remove(id);
         } else if self.aside.contains(id) {
             return;
         }
+        self.unknown.insert(id.clone());
         self.unsettled.remove(id);
         self.in_vain.remove(id);
         self.waiting.insert(id.clone());
@@ -85,16 +101,23 @@ impl Heard {
 
 impl World<'_> {
     pub fn note(&mut self, event: &Event) {
+        let is_newest_only = self.scenario.newest_only;
         let heard = &mut self.run.heard;
         match event {
             Event::Begun
             | Event::MailSent(_)
             | Event::Rejected
             | Event::Claimed(_)
-            | Event::Cancelled(_)
             | Event::Withdrawn
-            | Event::Wanted(_)
             | Event::Outdated => {}
+            Event::Cancelled(id) => {
+                heard.cancelled.insert(id.clone());
+                heard.tried.remove(id);
+            }
+            Event::Wanted(id) => {
+                heard.wanted.insert(id.clone());
+                heard.waiting.insert(id.clone());
+            }
             Event::Unclear => heard.is_unsure = true,
             Event::WatchLost => heard.is_watched = false,
             Event::Arrived(id) => heard.appeared(id, true),
@@ -102,9 +125,13 @@ impl World<'_> {
             Event::Held(held) => heard.is_held = *held,
             Event::Listed { listing, held } => {
                 (heard.is_held, heard.is_unsure) = (*held, false);
+                heard.cancelled.extend(listing.cancelled.iter().cloned());
                 for id in &listing.waiting {
                     heard.appeared(id, false);
                 }
+            }
+            Event::Looked { id, held, .. } if is_newest_only && heard.unknown.remove(id) => {
+                heard.is_held = *held;
             }
             Event::Looked { id, state, held, .. } => {
                 heard.is_held = *held;
@@ -139,7 +166,10 @@ impl World<'_> {
             Event::Finished(id, end) => {
                 heard.free(id);
                 match end {
-                    AttemptEnd::Later => _ = heard.waiting.insert(id.clone()),
+                    AttemptEnd::Later => {
+                        heard.waiting.insert(id.clone());
+                        heard.unknown.insert(id.clone());
+                    }
                     AttemptEnd::NoVerdict => heard.fault = true,
                     AttemptEnd::Fault(fault) => heard.fault(fault),
                     AttemptEnd::Recorded | AttemptEnd::PutBack => {}

@@ -4,27 +4,167 @@ use std::{collections::HashSet, time::Duration};
 
 use jiff::Timestamp;
 
-use super::{Checked, TWO_HOURS, World, disk::lane_of, drain::fault, must};
+use super::{
+    Checked, Content, Push, TWO_HOURS, What, World,
+    builds::{Build, Stage},
+    disk::{self, Record, lane_of},
+    drain::fault,
+    must,
+};
 use crate::{
-    builder::scheduler::DrainExit,
+    builder::scheduler::{DrainExit, Withdrawal},
     queue::{EntryId, Retry},
 };
 
 impl World<'_> {
     /// May this one start now?
-    pub fn check_turn(&self, id: &EntryId, lane: usize) -> Checked {
-        let heard = &self.run.heard;
+    pub fn check_turn(&self, id: &EntryId, what: What) -> Checked {
+        let (heard, lane) = (&self.run.heard, what.lane());
+        let is_touched = heard.touched.contains(lane);
+        let is_cancelled =
+            heard.cancelled.contains(id) && self.cancels.contains(id) && !heard.tried.contains(id);
+        must(!is_cancelled || is_touched, || format!("{id} is claimed, and nobody wants it"))?;
         let is_final = self.records.get(id).is_some_and(|record| record.is_final);
         must(!is_final, || format!("{id} is built though it has a result"))?;
         let others = heard.busy.iter().find(|(_, busy)| **busy == lane);
         must(others.is_none(), || format!("{id} starts beside another of its lane: {others:?}"))?;
-        let older = heard.waiting.range(..id).find(|older| self.waiting_in(older) == Some(lane));
-        must(older.is_none(), || format!("{id} starts before an older one of its lane: {older:?}"))?;
+        // The newest of a branch takes the place of the oldest.
+        let in_lane = |id: &&EntryId| self.asks_for(id).is_some_and(|asked| asked.lane() == lane);
+        let oldest = heard.waiting.range(..id).find(in_lane);
+        // In the place of one that cannot be recorded, and so stays.
+        let mut older = self.waiting.range(..id).map(|(_, entry)| &entry.content);
+        let is_stuck = older.any(|content| matches!(content, Content::CannotBeMoved));
+        let is_exempt = self.scenario.newest_only && (is_touched || is_stuck && lane == "a");
+        let is_its_turn = is_exempt || oldest.is_none_or(|oldest| self.is_replaced_by(oldest, what));
+        must(is_its_turn, || format!("{id} starts before an older one of its lane: {oldest:?}"))?;
         let pauses =
             self.retries.get(id).is_some_and(|retry| retry.pause(self.clock()) > Duration::from_secs(1));
         must(!pauses, || format!("{id} starts though it pauses"))?;
         let is_suspect = self.records.get(id).is_some_and(|record| record.died);
-        must(!is_suspect || !self.suspect_runs(), || format!("{id} is a second suspect"))
+        must(!is_suspect || !self.suspect_runs(), || format!("{id} is a second suspect"))?;
+        self.check_newest(id, what)?;
+        self.check_is_no_repeat(id, what)
+    }
+
+    /// Where the newest push wins: may it be recorded instead of being built, because of one that asks for this?
+    fn is_replaced_by(&self, id: &EntryId, what: What) -> bool {
+        let is_of_branch = self.asks_for(id).is_some_and(|asked| asked.git_ref == what.git_ref);
+        let is_rerun = self.push(id).is_some_and(|push| push.is_rerun);
+        self.scenario.newest_only && what.is_branch() && is_of_branch && !is_rerun
+    }
+
+    /// What it asks for, as it waits.
+    fn asks_for(&self, id: &EntryId) -> Option<What> {
+        disk::what(&self.waiting.get(id)?.content)
+    }
+
+    /// Is its commit asked for by nothing else, so that it is no repeat in anybody's eyes?
+    fn is_alone(&self, id: &EntryId, what: What) -> bool {
+        let times = self.asked.iter().filter(|asked| **asked == what).count();
+        times == 1 && self.push(id).is_some_and(|push| !push.is_rerun)
+    }
+
+    /// No newer one of its branch is known that would win.
+    fn check_newest(&self, id: &EntryId, what: What) -> Checked {
+        let heard = &self.run.heard;
+        if !self.scenario.newest_only
+            || !what.is_branch()
+            || heard.touched.contains(what.lane())
+            || !self.is_alone(id, what)
+        {
+            return Ok(());
+        }
+        let newer = heard.waiting.range(id..).find(|newer| {
+            *newer != id
+                && !self.retries.contains_key(*newer)
+                && self.records.get(*newer).is_none_or(|record| !record.died && !record.is_final)
+                && self.is_replaced_by(newer, what)
+                && self.push(newer).is_some_and(|push| self.is_alone(newer, push.what))
+        });
+        must(newer.is_none(), || format!("{id} is built, and {newer:?} is newer"))
+    }
+
+    /// The one before it did not ask for the same while this one was known already.
+    fn check_is_no_repeat(&self, id: &EntryId, what: What) -> Checked {
+        let heard = &self.run.heard;
+        let is_free = self.scenario.newest_only
+            || heard.wanted.contains(id)
+            || heard.touched.contains(what.lane())
+            || self.push(id).is_none_or(|push| push.is_rerun);
+        let asked = |id: &EntryId| self.records.get(id).and_then(|record| record.what);
+        let of_ref = |id: &&EntryId| asked(id).is_some_and(|other| other.git_ref == what.git_ref);
+        let before = heard.claims.range(..id).rev().find(|(before, _)| of_ref(before));
+        let repeats = before.filter(|(before, newest)| asked(before) == Some(what) && id <= newest);
+        must(is_free || repeats.is_none(), || {
+            format!("{id} is built, and asks for what {repeats:?} asked for")
+        })
+    }
+
+    /// May it be recorded instead of being built?
+    pub fn check_withdrawal(&self, id: &EntryId, push: &Push, why: &Withdrawal) -> Checked {
+        let heard = &self.run.heard;
+        must(!heard.fault && !heard.signal, || format!("{id} is withdrawn when nothing is to begin"))?;
+        let record = |id| self.records.get(id).and_then(|record: &Record| record.what);
+        let claimed = |id| self.claimed.get(id).and_then(|entry| disk::what(&entry.content));
+        let of = |id| claimed(id).or_else(|| record(id));
+        if heard.touched.contains(push.what.lane()) {
+            return Ok(());
+        }
+        match why {
+            Withdrawal::Cancelled => must(self.cancels.contains(id), || format!("nobody has cancelled {id}")),
+            Withdrawal::Superseded(by) => {
+                let newer = of(by).filter(|newer| newer.git_ref == push.what.git_ref && newer.is_branch());
+                let may = self.scenario.newest_only && by > id && newer.is_some() && !push.is_rerun;
+                must(may && self.claimed.contains_key(by), || format!("{id} is superseded by {by}"))
+            }
+            Withdrawal::Repeats(by) => {
+                let came_in_time = heard.claims.get(by).is_none_or(|newest| id <= newest);
+                let may = by < id && of(by) == Some(push.what) && !push.is_rerun && came_in_time;
+                must(may, || format!("{id} does not repeat {by}"))
+            }
+        }
+    }
+
+    /// One that begins has all that it supersedes on record.
+    pub fn check_is_last(&self, id: &EntryId, what: What) -> Checked {
+        let heard = &self.run.heard;
+        let older = heard.waiting.range(..id).find(|older| {
+            self.is_replaced_by(older, what)
+                && !heard.touched.contains(what.lane())
+                && !self.records.contains_key(*older)
+                && self.push(older).is_some_and(|push| self.is_alone(older, push.what))
+        });
+        must(older.is_none(), || format!("{id} begins before {older:?} is on record"))
+    }
+
+    /// What somebody does not want is on record, or has been told to end.
+    fn check_cancels(&self) -> Checked {
+        let heard = &self.run.heard;
+        let runs = |build: &&Build| {
+            let is_meant = heard.cancelled.contains(&build.id) && self.cancels.contains(&build.id);
+            is_meant && matches!(build.stage, Stage::Runs) && !build.is_cancelled
+        };
+        if heard.signal || heard.fault {
+            return Ok(());
+        }
+        let runs = self.run.builds.iter().find(runs).map(|build| &build.id);
+        must(runs.is_none(), || format!("{runs:?} runs on, and nobody wants it"))?;
+        let waits = heard.cancelled.iter().find(|id| {
+            let is_touched = |lane| heard.touched.contains(lane);
+            self.cancels.contains(id)
+                && !heard.tried.contains(*id)
+                && !heard.busy.contains_key(*id)
+                && heard.waiting.contains(id)
+                && self.waiting_in(id).is_some_and(|lane| !is_touched(lane))
+        });
+        must(waits.is_none(), || format!("{waits:?} waits on, and nobody wants it"))
+    }
+
+    /// One that stays has nothing to do.
+    pub fn check_idle(&self) -> Checked {
+        must(self.scenario.stays, || "it is idle and is not to stay".to_string())?;
+        must(self.run.letters_sent == self.letters, || "it rests, and letters are to be sent".to_string())?;
+        self.check_slots_are_used()
     }
 
     pub fn suspect_runs(&self) -> bool {
@@ -43,7 +183,7 @@ impl World<'_> {
         let still = self.waiting.keys().filter(|id| stands_still(id));
         let still = still.filter_map(|id| lane_of(&self.waiting.get(id)?.content));
         let taken = heard.busy.values().chain(heard.in_vain.values()).copied();
-        let blocked: HashSet<usize> = still.chain(taken).collect();
+        let blocked: HashSet<&str> = still.chain(taken).collect();
         heard.waiting.iter().find(|id| self.waiting_in(id).is_some_and(|lane| !blocked.contains(&lane)))
     }
 
@@ -58,6 +198,7 @@ impl World<'_> {
     /// It sleeps: then no slot is free for what could be built before it wakes up by itself.
     pub fn check_slots_are_used(&self) -> Checked {
         let heard = &self.run.heard;
+        self.check_cancels()?;
         must(!heard.is_unsure, || "changes were lost, and it does not look".to_string())?;
         let looks_at = self.run.scheduler.wakes_at().map(|at| at.saturating_sub(self.run.decided));
         let looks = looks_at.is_some_and(|after| after <= Duration::from_secs(1));

@@ -2,13 +2,13 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use super::{Scenario, builds::Build, heard::Heard};
+use super::{Scenario, What, builds::Build, heard::Heard};
 use crate::{
     builder::scheduler::{Event, Scheduler, Terms},
     queue::EntryId,
 };
 
-/// One `build`, from its start to its end.
+#[expect(clippy::struct_excessive_bools, reason = "each is told apart from the others")]
 pub struct Run {
     pub scheduler: Scheduler,
     pub is_watched: bool,
@@ -20,7 +20,10 @@ pub struct Run {
     /// Rounds of mail that are under way: their numbers, and how many letters they send.
     pub rounds: VecDeque<(usize, usize)>,
     pub letters_sent: usize,
+    /// What was asked for before, as far as the drain knows.
+    pub history: Vec<(EntryId, What)>,
     pub has_died: bool,
+    pub is_outdated: bool,
     pub is_ending_builds: bool,
     pub heard: Heard,
     /// When the scheduler last decided.
@@ -32,6 +35,7 @@ pub struct Run {
 pub enum Change {
     Arrived(EntryId),
     Resumed(EntryId),
+    Cancelled(EntryId),
     Hold,
     Unclear,
     Lost,
@@ -42,8 +46,8 @@ impl Run {
         Self {
             scheduler: Scheduler::new(Terms {
                 threads: scenario.threads,
-                stays: false,
-                newest_only: false,
+                stays: scenario.stays,
+                newest_only: scenario.newest_only,
                 watched: scenario.watched,
             }),
             is_watched: scenario.watched,
@@ -52,7 +56,9 @@ impl Run {
             builds: Vec::new(),
             rounds: VecDeque::new(),
             letters_sent: 0,
+            history: Vec::new(),
             has_died: false,
+            is_outdated: false,
             is_ending_builds: false,
             heard: Heard { is_watched: scenario.watched, ..Heard::default() },
             decided: Duration::ZERO,
