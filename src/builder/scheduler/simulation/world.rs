@@ -4,7 +4,9 @@
 mod builds;
 mod disk;
 mod drain;
+mod faults;
 mod heard;
+mod kernel;
 mod promises;
 mod run;
 
@@ -19,7 +21,8 @@ use fastrand::Rng;
 use self::{
     builds::{Build, Stage},
     disk::{Entry, Record, id},
-    run::{Change, Run},
+    kernel::Change,
+    run::Run,
 };
 use super::scenario::{Content, Happening, Push, REFS, Scenario, Try, What};
 use crate::{

@@ -5,7 +5,7 @@ use std::{io, mem};
 use super::{
     Checked, Content, Push, Try, World,
     disk::{Entry, Record, what},
-    drain::fault,
+    faults::fault,
     must,
 };
 use crate::{

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{Content, Push, REFS, What, World, run::Change};
+use super::{Content, Push, REFS, What, World, kernel::Change};
 use crate::queue::{BuildRequest, EntryId, Listing};
 
 #[derive(Clone)]

@@ -1,15 +1,13 @@
 //! The drain: does what the scheduler decides, and says what came of it.
 
-use std::{
-    io::{self, ErrorKind},
-    mem,
-};
+use std::{io, mem};
 
 use super::{
     Checked, Content, SETTLES_WITHIN, What, World,
     disk::{Entry, bytes, request, what},
+    faults::{fault, unopened},
+    kernel::Change,
     must,
-    run::Change,
 };
 use crate::{
     builder::{
@@ -19,14 +17,6 @@ use crate::{
     },
     queue::{Claimed, EntryId, EntryState, Lane},
 };
-
-pub fn fault(stage: &'static str, id: &EntryId) -> Fault {
-    Fault { stage, error: io::Error::other(id.to_string()) }
-}
-
-pub fn unopened(id: &EntryId) -> io::Error {
-    io::Error::new(ErrorKind::PermissionDenied, id.to_string())
-}
 
 impl World<'_> {
     /// Does it, as the drain does.

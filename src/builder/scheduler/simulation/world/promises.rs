@@ -8,7 +8,7 @@ use super::{
     Checked, Content, Push, TWO_HOURS, What, World,
     builds::{Build, Stage},
     disk::{self, Record, lane_of},
-    drain::fault,
+    faults::fault,
     must,
 };
 use crate::{

@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use super::{Scenario, What, builds::Build, heard::Heard};
+use super::{Scenario, What, builds::Build, heard::Heard, kernel::Change};
 use crate::{
     builder::scheduler::{Event, Scheduler, Terms},
     queue::EntryId,
@@ -30,15 +30,6 @@ pub struct Run {
     pub decided: Duration,
     /// So many actions since anything happened.
     pub idle_actions: usize,
-}
-
-pub enum Change {
-    Arrived(EntryId),
-    Resumed(EntryId),
-    Cancelled(EntryId),
-    Hold,
-    Unclear,
-    Lost,
 }
 
 impl Run {
