@@ -2,11 +2,10 @@
 
 import os
 import signal
-import socket
 import subprocess
 
 from home import fresh
-from machine import until
+from machine import free_port, listens, until
 
 CONFIG = """
 daemon off; error_log stderr; pid {dir}/pid; events {{}}
@@ -42,8 +41,7 @@ class Forge:
     def __init__(self):
         self.dir = fresh("forge")
         os.chmod(self.dir, 0o755)
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
+        self.port = free_port()
 
     def __enter__(self):
         (self.dir / "nginx.conf").write_text(("user root;" if os.getuid() == 0 else "") + CONFIG.format(dir=self.dir, port=self.port))
@@ -54,20 +52,13 @@ class Forge:
         # Each with what it starts in a group: fcgiwrap's children outlive it.
         self.processes = [subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL) for command in commands]
         until((self.dir / "socket").exists, 10)
-        until(self.answers, 10)
+        until(lambda: listens(self.port), 10)
         return self
 
     def __exit__(self, *_):
         for process in self.processes:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-
-    def answers(self):
-        try:
-            socket.create_connection(("127.0.0.1", self.port)).close()
-            return True
-        except OSError:
-            return False
 
     def repository(self, name, megabytes):
         """One with that much in it, which compresses to nothing less."""

@@ -3,6 +3,7 @@
 import ctypes
 import os
 import resource
+import socket
 import subprocess
 import time
 from pathlib import Path
@@ -76,3 +77,18 @@ def memory_of(pid, what):
         if line.startswith(what + ":"):
             return int(line.split()[1]) * 1024 / 1e6
     return 0
+
+
+def free_port():
+    """A port on loopback that nobody has now."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return free.getsockname()[1]
+
+
+def listens(port):
+    """Does anybody take connections there?"""
+    try:
+        socket.create_connection(("127.0.0.1", port)).close()
+        return True
+    except OSError:
+        return False

@@ -5,12 +5,11 @@ import hmac
 import http.client
 import json
 import os
-import socket
 import subprocess
 import time
 
 from home import BENCH, PROGRAMS, WORK, fresh
-from machine import cpu_of, until
+from machine import cpu_of, free_port, until
 
 SECRET = "It's a Secret to Everybody"
 WEBHOOK = "/usr/bin/webhook"
@@ -40,8 +39,7 @@ class Server:
 
     def __init__(self, program, hooks=None, path="/webhook/amp_main", environment=None, log=False):
         self.path = path
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         if program == BARE:
             command = [BARE, str(self.port), SECRET]
         else:

@@ -9,6 +9,7 @@ use std::{
 };
 
 use rustix::fs::OFlags;
+use serde::de::DeserializeOwned;
 
 use crate::error_chain::at;
 
@@ -72,6 +73,11 @@ pub fn create(path: &Path, mode: u32) -> io::Result<File> {
     }
     let file = fs_err::OpenOptions::from_options(options.create_new(true).clone()).open(path)?;
     Ok(file.into_file())
+}
+
+/// What a small file of ours says, in JSON; none if it is not there or cannot be read.
+pub fn json<T: DeserializeOwned>(path: &Path) -> Option<T> {
+    serde_json::from_slice(&read(path).ok()??).ok()
 }
 
 /// Opens `path` for reading.

@@ -3,13 +3,12 @@
 import http.client
 import json
 import os
-import socket
 import subprocess
 import time
 from statistics import median
 
 from home import COMMIT, FIRST, PROGRAMS, Home, fresh
-from machine import memory_of, until
+from machine import free_port, listens, memory_of, until
 from table import Line
 
 DEPTHS = (10_000, 100_000)
@@ -69,24 +68,16 @@ class Site:
     """What answers at an address that is appended to its command, until the end of a `with`."""
 
     def __init__(self, command):
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self.process = subprocess.Popen([*command, f"127.0.0.1:{self.port}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def __enter__(self):
-        until(self.listens, 10)
+        until(lambda: listens(self.port), 10)
         return self
 
     def __exit__(self, *_):
         self.process.terminate()
         self.process.wait()
-
-    def listens(self):
-        try:
-            socket.create_connection(("127.0.0.1", self.port)).close()
-            return True
-        except OSError:
-            return False
 
     def get(self, headers={}):
         """Seconds that an answer of `/` took, and its tag."""

@@ -144,7 +144,7 @@ impl<'a> Attempt<'a> {
             Prepared::Nothing(verdict) => return Ok(ScriptEnd::Verdict(verdict)),
         };
         let Script { text, mut output, workspace } = script;
-        // Asked for in the moment in which it was claimed, it need not run first.
+        // Asked for in the moment in which it was claimed, or not recorded so while it waited: it need not run first.
         if self.cancel.has_rung() || Cancel::of(&self.builder.home.queue(), &self.entry.id).is_some() {
             self.remove(&workspace);
             return Ok(ScriptEnd::Cancelled(None, None));
@@ -377,17 +377,7 @@ impl<'a> Attempt<'a> {
             let _ = durable::write(&self.record.output(), self.excerpt().as_bytes(), 0o640);
         }
         announce::end(self.entry, result, output);
-        if ended.complete(self.builder, &self.record).is_err() {
-            if let Some(fault) = machine::fault(self.builder) {
-                return Err(fault);
-            }
-            // What one call was refused may be granted to the next.
-            if let Err(error) = ended.complete(self.builder, &self.record) {
-                let why = format!("it is over, and cannot be told of: {}", in_full(&error));
-                let rejected = self.builder.reject_claimed(id, &why);
-                rejected.map_err(Fault::at("a finished build cannot be told of"))?;
-            }
-        }
+        ended.complete_in_any_case(self.builder, &self.record)?;
         Ok(AttemptEnd::Recorded)
     }
 

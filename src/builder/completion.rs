@@ -76,6 +76,23 @@ impl Ended<'_> {
         builder.lock.finish(self.id)
     }
 
+    /// The same, once more if need be: what one call was refused may be granted to the next. What cannot be told of even
+    /// so goes to `bad/`, unless that is the machine's fault.
+    pub fn complete_in_any_case(&self, builder: &Builder, record: &Record) -> Result<(), Fault> {
+        if self.complete(builder, record).is_ok() {
+            return Ok(());
+        }
+        if let Some(fault) = machine::fault(builder) {
+            return Err(fault);
+        }
+        self.complete(builder, record)
+            .or_else(|error| {
+                let why = format!("it is over, and cannot be told of: {}", in_full(&error));
+                builder.reject_claimed(self.id, &why)
+            })
+            .map_err(Fault::at("a finished build cannot be told of"))
+    }
+
     /// Letters and status.
     pub fn tell(&self, builder: &Builder, record: &Record) -> io::Result<()> {
         let Self { id, request, result, output, has_begun } = self;

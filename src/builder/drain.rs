@@ -36,7 +36,7 @@ use crate::{
     durable,
     error_chain::in_full,
     forge::reporter::{Notice, Pauses, Tell},
-    queue::{Cancel, Claimed, EntryId, EntryState, Lane, Listing, Retry, control::is_held, reading},
+    queue::{Claimed, EntryId, EntryState, Lane, Listing, Retry, control::is_held, reading},
     records::{LeftOver, Requested, retention},
 };
 
@@ -218,7 +218,7 @@ impl Drain<'_> {
                 None
             }
             Action::EndOrphans => {
-                self.end_orphans();
+                left_over::end_orphans(&self.builder);
                 None
             }
             Action::Sweep => {
@@ -264,10 +264,8 @@ impl Drain<'_> {
         let tell = &mut |fault: &Fault| self.faults.tell(fault, &self.builder.lock);
         left_over::recall(&self.builder);
         let recovered = recovery::recover(&self.builder, &listing, tell)?;
-        self.end_orphans();
-        for id in
-            listing.paused.iter().filter(|id| !listing.waiting.contains(id) && !listing.claimed.contains(id))
-        {
+        left_over::end_orphans(&self.builder);
+        for id in listing.paused.iter().filter(|id| !listing.has(id)) {
             // Somebody has removed the entry.
             let _ = Retry::clear(&home.queue(), id);
         }
@@ -280,16 +278,11 @@ impl Drain<'_> {
         Ok(Event::Listed { listing, held: self.is_held() })
     }
 
-    fn end_orphans(&self) {
-        self.builder.supervisor.end_orphans();
-        left_over::note_processes(&self.builder);
-    }
-
     /// What stands though nothing meets it: that it is met no more does not mean that it is over.
     fn meet_what_stands(&mut self) {
         let lock = &self.builder.lock;
-        let Listing { waiting, paused, .. } = reading::list(&self.builder.home.queue()).unwrap_or_default();
-        let paused = paused.iter().filter(|id| waiting.binary_search(id).is_ok());
+        let listing = reading::list(&self.builder.home.queue()).unwrap_or_default();
+        let paused = listing.paused.iter().filter(|id| listing.is_waiting(id));
         let standing: Vec<Fault> = paused.filter_map(|id| self.past(id).standing).collect();
         for fault in standing {
             self.faults.tell(&fault, lock);
@@ -404,10 +397,6 @@ impl Drain<'_> {
             Ok(cancel) => Arc::new(cancel),
             Err(error) => return Some(self.not_started(entry.id, error)),
         };
-        if Cancel::of(&self.builder.home.queue(), &entry.id).is_some() {
-            // It could not be recorded so while it waited.
-            cancel.ring();
-        }
         // Those of builds that are over are ours alone.
         self.cancels.retain(|_, cancel| Arc::strong_count(cancel) > 1);
         self.cancels.insert(entry.id.clone(), Arc::clone(&cancel));
@@ -438,8 +427,7 @@ impl Drain<'_> {
         self.end_sweep();
         self.catch_up.end();
         self.after.end();
-        self.builder.supervisor.end_orphans();
-        left_over::note_processes(&self.builder);
+        left_over::end_orphans(&self.builder);
         let met = self.faults.settle(&self.builder.lock, exit == DrainExit::Drained);
         self.heartbeat.end(self.faults.standing());
         if met && matches!(exit, DrainExit::Drained | DrainExit::Held) { DrainExit::Faulty } else { exit }

@@ -16,6 +16,12 @@ pub fn recall(builder: &Builder) {
     }
 }
 
+/// Ends whatever was left to us, and writes down what would not end. Only for when no build runs.
+pub fn end_orphans(builder: &Builder) {
+    builder.supervisor.end_orphans();
+    note_processes(builder);
+}
+
 /// Writes down which processes would not end, if any would not.
 pub fn note_processes(builder: &Builder) {
     let left = builder.supervisor.take_left();

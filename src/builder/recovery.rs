@@ -105,8 +105,7 @@ fn unclaimed(builder: &Builder, listing: &Listing) -> io::Result<Vec<EntryId>> {
             // Held by mv, a request that waits to be tried again has no script.
             matches!(record.running(), Some(RunningAttempt { script_pid: Some(_), .. }))
                 && !record.is_final()
-                && listing.waiting.binary_search(id).is_err()
-                && listing.claimed.binary_search(id).is_err()
+                && !listing.has(id)
         })
         .collect())
 }

@@ -225,6 +225,5 @@ fn names(dir: &Path) -> io::Result<Vec<String>> {
 
 /// What the look before has seen; nothing if it cannot be read.
 fn last_look(home: &Home) -> Look {
-    let bytes = regular_file::read(&home.catch_up()).ok().flatten();
-    serde_json::from_slice(&bytes.unwrap_or_default()).unwrap_or_default()
+    regular_file::json(&home.catch_up()).unwrap_or_default()
 }

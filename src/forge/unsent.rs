@@ -176,7 +176,7 @@ impl Unsent {
 
     /// What keeps everything waiting, if anything does or did until something was sent again.
     pub fn wait(&self) -> Option<Wait> {
-        serde_json::from_slice(&regular_file::read(&self.wait_path()).ok()??).ok()
+        regular_file::json(&self.wait_path())
     }
 
     /// The forge has taken one.

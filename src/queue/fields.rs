@@ -131,6 +131,11 @@ fn is_full_ref(text: &str) -> bool {
             .all(|part| !part.is_empty() && !part.starts_with('.') && !part.ends_with(LOCK_FILE))
 }
 
+/// A branch by its full name, as people leave `refs/heads/` out; what begins with `refs/` is one already.
+pub fn full_ref(branch: &str) -> String {
+    if branch.starts_with("refs/") { branch.to_string() } else { format!("refs/heads/{branch}") }
+}
+
 impl GitRef {
     /// What the chunks are chosen by: the last segment of the ref, with `master` counted as `main`.
     pub fn chunk_key(&self) -> &str {

@@ -34,7 +34,7 @@ pub enum EntryState {
 }
 
 /// All that is in the queue at one moment, in order.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq, Hash)]
 pub struct Listing {
     /// Entries that wait.
     pub waiting: Vec<EntryId>,
@@ -47,22 +47,49 @@ pub struct Listing {
 }
 
 impl Listing {
-    fn of(names: &[String]) -> Self {
-        let mut listing = Self::default();
-        for name in names {
-            if let Some(id) = EntryId::of_waiting(name) {
-                listing.waiting.push(id);
-            } else if let Some(id) = EntryId::of_claimed(name) {
-                listing.claimed.push(id);
-            } else if let Some(id) = EntryId::of_cancel(name) {
-                listing.cancelled.push(id);
-            } else if let Some(id) = EntryId::of_retry(name) {
-                listing.paused.push(id);
-            }
+    /// One more name in the directory. When all have been taken in, [`Self::sort`] is to follow.
+    pub fn take_in(&mut self, name: &str) {
+        if let Some(id) = EntryId::of_waiting(name) {
+            self.waiting.push(id);
+        } else if let Some(id) = EntryId::of_claimed(name) {
+            self.claimed.push(id);
+        } else if let Some(id) = EntryId::of_cancel(name) {
+            self.cancelled.push(id);
+        } else if let Some(id) = EntryId::of_retry(name) {
+            self.paused.push(id);
         }
-        listing.waiting.sort();
-        listing.claimed.sort();
-        listing
+    }
+
+    /// Brings all into the queue's order.
+    pub fn sort(&mut self) {
+        for ids in [&mut self.waiting, &mut self.claimed, &mut self.cancelled, &mut self.paused] {
+            ids.sort();
+        }
+    }
+
+    /// Is there an entry of this name?
+    pub fn has(&self, id: &EntryId) -> bool {
+        self.is_waiting(id) || self.is_claimed(id)
+    }
+
+    /// Does it wait?
+    pub fn is_waiting(&self, id: &EntryId) -> bool {
+        self.waiting.binary_search(id).is_ok()
+    }
+
+    /// Is it claimed?
+    pub fn is_claimed(&self, id: &EntryId) -> bool {
+        self.claimed.binary_search(id).is_ok()
+    }
+
+    /// Does somebody not want it?
+    pub fn is_cancelled(&self, id: &EntryId) -> bool {
+        self.cancelled.binary_search(id).is_ok()
+    }
+
+    /// Does it pause?
+    pub fn is_paused(&self, id: &EntryId) -> bool {
+        self.paused.binary_search(id).is_ok()
     }
 }
 
@@ -73,7 +100,12 @@ pub fn list(queue: &Path) -> io::Result<Listing> {
     loop {
         let again = names(queue)?;
         if again == seen {
-            return Ok(Listing::of(&seen));
+            let mut listing = Listing::default();
+            for name in &seen {
+                listing.take_in(name);
+            }
+            listing.sort();
+            return Ok(listing);
         }
         seen = again;
     }

@@ -34,7 +34,7 @@ pub struct Retry {
 impl Retry {
     /// What is on record of an entry. What cannot be read keeps nobody waiting.
     pub fn of(queue: &Path, id: &EntryId) -> Option<Self> {
-        serde_json::from_slice(&regular_file::read(&queue.join(id.retry())).ok()??).ok()
+        regular_file::json(&queue.join(id.retry()))
     }
 
     /// It is put back once more.

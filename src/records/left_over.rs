@@ -74,8 +74,7 @@ impl LeftProcess {
 impl LeftOver {
     /// What is left now. What cannot be read keeps nobody waiting.
     pub fn of(home: &Home) -> Self {
-        let read = || serde_json::from_slice(&regular_file::read(&home.queue().join(FILE_NAME)).ok()??).ok();
-        let mut left: Self = read().unwrap_or_default();
+        let mut left: Self = regular_file::json(&home.queue().join(FILE_NAME)).unwrap_or_default();
         left.processes.retain(LeftProcess::is_alive);
         left.workspaces.retain(|path| path.symlink_metadata().is_ok());
         left

@@ -11,12 +11,11 @@ use serde::Deserialize;
 use super::{
     document::{Asked, Drain, Running, RunningStage, Waiting},
     folder::{Content, Folder, Stamp, what_is_wrong},
-    queue_names::QueueNames,
     records::RecordList,
     waits,
 };
 use crate::{
-    queue::{BuildRequest, Cancel, EntryId, Lane, Origin},
+    queue::{BuildRequest, Cancel, EntryId, Lane, Listing, Origin},
     records::RunningAttempt,
 };
 
@@ -44,7 +43,7 @@ pub struct Place<'a> {
     /// `queue/`.
     pub queue: &'a Folder,
     /// What is in it.
-    pub names: &'a QueueNames,
+    pub names: &'a Listing,
     /// `builds/`, if there is one.
     pub records: Option<&'a Folder>,
     /// What is in that.
@@ -113,10 +112,7 @@ impl Entries {
     fn waiting<'a>(&mut self, place: &Place<'a>, id: &'a EntryId) -> Option<Found<'a>> {
         let (stamp, entry) = self.entry(place, id.waiting())?;
         let begun = if place.recorded.has(id) { Begun::read(place.records, id) } else { Begun::default() };
-        let pause = place
-            .names
-            .is_paused(id)
-            .then(|| place.queue.json::<Pause>(&format!("build-{id}.retry")).value());
+        let pause = place.names.is_paused(id).then(|| place.queue.json::<Pause>(&id.retry()).value());
         let until = pause.flatten().and_then(|pause| pause.until);
         Some(Found { id, stamp, entry, begun, until, cancel: cancel(place, id) })
     }
@@ -187,7 +183,7 @@ impl Begun {
 }
 
 impl<'a> Found<'a> {
-    fn in_queue(&'a self, names: &QueueNames) -> waits::Entry<'a> {
+    fn in_queue(&'a self, names: &Listing) -> waits::Entry<'a> {
         let refused = match &*self.entry {
             _ if names.is_claimed(self.id) => Some("another entry of its name is being built"),
             _ if self.begun.is_final => Some("has the name of a finished build"),

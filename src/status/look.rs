@@ -6,10 +6,10 @@ use jiff::Timestamp;
 
 use super::{
     document::{Problem, Running, Waiting},
-    queue_names::QueueNames,
     records::RecordList,
     standing::Standing,
 };
+use crate::queue::Listing;
 
 /// A look at an installation. What has not changed since the last one need not be read again.
 #[derive(Debug)]
@@ -17,7 +17,7 @@ pub struct Look {
     /// When.
     pub now: Timestamp,
     /// The names in the queue.
-    pub names: QueueNames,
+    pub names: Listing,
     /// The names of the records.
     pub records: RecordList,
     /// What is around.

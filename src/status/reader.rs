@@ -12,13 +12,16 @@ use super::{
     document::{Branch, Document, Finished, Problem, RedSince, Running, RunningStage},
     entries::{Entries, Place},
     folder::Folder,
-    health,
+    health, listing,
     look::Look,
-    queue_names::QueueNames,
     records::{self, RecordState, Records},
     standing::Standing,
 };
-use crate::{home::Home, host, queue::EntryId};
+use crate::{
+    home::Home,
+    host,
+    queue::{EntryId, Listing},
+};
 
 /// What reads an installation, and remembers what cannot change any more.
 #[derive(Debug)]
@@ -60,7 +63,7 @@ impl Reader {
         let queue = Folder::open(&self.home.queue()).map_err(|error| failed("queue/", error)).ok();
         let names = queue
             .as_ref()
-            .and_then(|queue| QueueNames::read(queue).map_err(|error| failed("queue/", error)).ok())
+            .and_then(|queue| listing::list(queue).map_err(|error| failed("queue/", error)).ok())
             .unwrap_or_default();
         let builds = match Folder::open(&self.home.builds()) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
@@ -134,7 +137,7 @@ impl Reader {
 }
 
 /// Is there an entry of this name, or has one come meanwhile?
-fn is_in_queue(names: &QueueNames, queue: Option<&Folder>, id: &EntryId) -> bool {
+fn is_in_queue(names: &Listing, queue: Option<&Folder>, id: &EntryId) -> bool {
     let is_there = |name: String| queue.is_some_and(|queue| queue.stamp(&name).is_some());
     names.has(id) || is_there(id.claimed()) || is_there(id.waiting())
 }

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     home::Home,
-    queue::{BuildRequest, EntryId},
+    queue::{BuildRequest, EntryId, fields::full_ref},
 };
 
 /// Why a word names no build.
@@ -113,35 +113,50 @@ impl Ids {
     }
 }
 
-/// The latest of a repository, or of one branch of it, among what is in the queue and the newest records.
+/// The builds of a repository, or of one ref of it: `repository[@branch]`.
+#[derive(Debug)]
+pub struct Meant<'a> {
+    repository: &'a str,
+    git_ref: Option<String>,
+}
+
+impl<'a> Meant<'a> {
+    /// By a word, split at its first `@`.
+    pub fn by(word: &'a str) -> Self {
+        match word.split_once('@') {
+            Some((repository, branch)) => Self { repository, git_ref: Some(full_ref(branch)) },
+            None => Self { repository: word, git_ref: None },
+        }
+    }
+
+    /// Is it one of them? What cannot be read is none.
+    pub fn is(&self, repository: Option<&str>, git_ref: Option<&str>) -> bool {
+        repository == Some(self.repository)
+            && self.git_ref.as_deref().is_none_or(|wanted| git_ref == Some(wanted))
+    }
+
+    /// Does this ask for one of them?
+    pub fn is_asked_by(&self, request: &BuildRequest) -> bool {
+        self.is(Some(request.repository.as_str()), Some(request.git_ref.as_str()))
+    }
+}
+
+/// The latest of them among what is in the queue and the newest records.
 fn latest_of(home: &Home, ids: &Ids, word: &str) -> Option<EntryId> {
-    let (repository, branch) = match word.split_once('@') {
-        Some((repository, branch)) => (repository, Some(branch)),
-        None => (word, None),
-    };
-    let git_ref = branch.map(|branch| match branch {
-        full if full.starts_with("refs/") => full.to_string(),
-        short => format!("refs/heads/{short}"),
-    });
-    let is_meant = |asked_repository: Option<&str>, asked_ref: Option<&str>| {
-        asked_repository == Some(repository)
-            && git_ref.as_deref().is_none_or(|git_ref| asked_ref == Some(git_ref))
-    };
+    let meant = Meant::by(word);
     let queue = Folder::open(&home.queue()).ok()?;
     let in_queue = ids.queued.iter().rev().find(|id| {
         let read = |name: &str| serde_json::from_slice::<BuildRequest>(&queue.read(name).ok()?).ok();
         let request = read(&id.waiting()).or_else(|| read(&id.claimed()));
-        request.is_some_and(|request| {
-            is_meant(Some(request.repository.as_str()), Some(request.git_ref.as_str()))
-        })
+        request.is_some_and(|request| meant.is_asked_by(&request))
     });
     let recorded = Folder::open(&home.builds()).ok().and_then(|builds| {
         ids.recorded.iter().rev().take(NEWEST).find(|id| match records::read(&builds, id) {
             RecordState::Final(build) => {
-                is_meant(build.asked.repository.as_deref(), build.asked.git_ref.as_deref())
+                meant.is(build.asked.repository.as_deref(), build.asked.git_ref.as_deref())
             }
             RecordState::Begun { asked, .. } => {
-                is_meant(asked.repository.as_deref(), asked.git_ref.as_deref())
+                meant.is(asked.repository.as_deref(), asked.git_ref.as_deref())
             }
             RecordState::Gone => false,
         })

@@ -10,9 +10,9 @@ use super::failure::Failure;
 use crate::{
     asker,
     home::Home,
-    queue::{BuildRequest, Cancel, EntryId, EntryState, reading},
+    queue::{Cancel, EntryId, EntryState, reading},
     records::Record,
-    status::select::{self, NoBuild},
+    status::select::{self, Meant, NoBuild},
 };
 
 #[derive(Args)]
@@ -78,20 +78,12 @@ fn which(home: &Home, word: &str) -> Result<EntryId, Failure> {
 
 /// What waits or runs of a repository, or of one of its branches.
 fn unfinished(home: &Home, word: &str) -> io::Result<Vec<EntryId>> {
-    let (repository, branch) =
-        word.split_once('@').map_or((word, None), |(name, branch)| (name, Some(branch)));
-    let full_ref = branch.map(|branch| {
-        if branch.starts_with("refs/") { branch.to_string() } else { format!("refs/heads/{branch}") }
-    });
-    let is_meant = |request: &BuildRequest| {
-        request.repository.as_str() == repository
-            && full_ref.as_ref().is_none_or(|full_ref| request.git_ref.as_str() == full_ref)
-    };
+    let meant = Meant::by(word);
     let listing = reading::list(&home.queue())?;
     let waiting = listing.waiting.iter().map(|id| (id, id.waiting()));
     let claimed = listing.claimed.iter().map(|id| (id, id.claimed()));
     let read = |name: &str| match reading::read(&home.queue().join(name)) {
-        Ok(EntryState::Request(request, _)) => is_meant(&request),
+        Ok(EntryState::Request(request, _)) => meant.is_asked_by(&request),
         _ => false,
     };
     let mut found: Vec<EntryId> =

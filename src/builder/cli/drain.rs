@@ -143,9 +143,8 @@ fn say_to_person(line: impl FnOnce() -> String) {
 }
 
 fn another_is_at_work(home: &Home) -> String {
-    let drain =
-        regular_file::read(&home.queue().join(drain_state::FILE_NAME)).ok().flatten().unwrap_or_default();
-    let pid = serde_json::from_slice::<DrainState>(&drain).ok().and_then(|drain| drain.pid);
+    let drain: Option<DrainState> = regular_file::json(&home.queue().join(drain_state::FILE_NAME));
+    let pid = drain.and_then(|drain| drain.pid);
     let which = pid.map_or_else(String::new, |pid| format!(" (process {pid})"));
     format!("another build{which} is at work here; `build status` shows what it does")
 }

@@ -18,7 +18,7 @@ use crate::{
     home::Home,
     queue::{
         BuildRequest, EntryId, Origin, enqueue,
-        fields::{CommitterEmail, CommitterName, GitRef, InvalidField, Repository},
+        fields::{CommitterEmail, CommitterName, GitRef, InvalidField, Repository, full_ref},
         origin::Why,
     },
     text::printable,
@@ -50,9 +50,7 @@ impl FromStr for Wanted {
         let Some((repository, branch)) = text.split_once('@') else {
             return Ok(Self { repository: text.parse()?, git_ref: None });
         };
-        let full =
-            if branch.starts_with("refs/") { branch.to_string() } else { format!("refs/heads/{branch}") };
-        Ok(Self { repository: repository.parse()?, git_ref: Some(full.parse()?) })
+        Ok(Self { repository: repository.parse()?, git_ref: Some(full_ref(branch).parse()?) })
     }
 }
 

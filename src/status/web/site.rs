@@ -21,7 +21,7 @@ use jiff::Timestamp;
 use super::{badge, feed, log, metrics, pages};
 use crate::{
     home::Home,
-    queue::EntryId,
+    queue::{EntryId, fields::full_ref},
     status::{
         Build, Document, Reader,
         build::BuildDocument,
@@ -317,9 +317,7 @@ async fn badge_svg(State(site): State<Arc<Site>>, RawQuery(query): RawQuery) -> 
     let repository = value(query.as_deref(), "repository").unwrap_or_default();
     let git_ref = value(query.as_deref(), "ref");
     let made = documented(site, HeaderMap::new(), "image/svg+xml", move |_, document| {
-        let wanted = git_ref.as_deref().map(|git_ref| {
-            if git_ref.starts_with("refs/") { git_ref.to_string() } else { format!("refs/heads/{git_ref}") }
-        });
+        let wanted = git_ref.as_deref().map(full_ref);
         let is_meant = |build: &&Arc<Finished>| {
             build.asked.repository.as_deref() == Some(&repository)
                 && (wanted.is_none() || build.asked.git_ref == wanted)

@@ -62,8 +62,7 @@ fn assert_concluded(ci: &Installation, id: &str, what: &str) {
         (id, "failed", &3.into()),
         "{what}"
     );
-    let about: Vec<_> =
-        ci.letters().into_iter().filter(|letter| !letter.stem.starts_with("trouble-")).collect();
+    let about = ci.letters_about_builds();
     assert_eq!(about.len(), 1, "{what}");
     assert_eq!(about[0].stem, id, "{what}");
     assert!(names(&ci.path("queue/bad")).is_empty(), "{what}");
@@ -220,8 +219,7 @@ impl Steered {
         } else if is_final || is_cancelled {
             assert_eq!(ran(ci), before, "{what}: it is not run again");
         }
-        let told: Vec<_> =
-            ci.letters().into_iter().filter(|letter| !letter.stem.starts_with("trouble-")).collect();
+        let told = ci.letters_about_builds();
         assert!(told.is_empty(), "{what}: {told:?}");
         let left = names(&ci.path("queue")).into_iter().filter(|name| name.starts_with("build-"));
         assert_eq!(left.collect::<Vec<_>>(), [""; 0], "{what}");

@@ -93,8 +93,7 @@ impl Site {
 
     /// The builds that somebody has had a letter about: those about a disk that is gone apart.
     fn told_of(&self) -> BTreeSet<String> {
-        let stems = self.ci.letters().into_iter().map(|letter| letter.stem);
-        stems.filter(|stem| !stem.starts_with("trouble-")).collect()
+        self.ci.letters_about_builds().into_iter().map(|letter| letter.stem).collect()
     }
 
     /// Everything answered is there, and what was told of is on record.

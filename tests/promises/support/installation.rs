@@ -343,6 +343,11 @@ impl Installation {
         letters.remove(0)
     }
 
+    /// Those of them that are not about a trouble of the machine.
+    pub fn letters_about_builds(&self) -> Vec<Letter> {
+        self.letters().into_iter().filter(|letter| !letter.stem.starts_with("trouble-")).collect()
+    }
+
     /// The letters that were sent, by name.
     pub fn letters(&self) -> Vec<Letter> {
         names(&self.path("mail"))
