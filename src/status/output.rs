@@ -120,6 +120,11 @@ impl Follower {
         Self { output, offset, known: Vec::new() }
     }
 
+    /// How far it has come.
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
     /// Looks once.
     pub fn next(&mut self, home: &Home, id: &EntryId) -> io::Result<Followed> {
         let length = self.output.len()?;

@@ -24,6 +24,10 @@ const STEP: usize = 32 << 10;
 /// How often a follower looks.
 const PAUSE: Duration = Duration::from_millis(300);
 
+/// Between two pieces of what is being written: 2 MB/s are more than anybody reads, and without end ten followers would
+/// take the processors from the build that they follow.
+const PACE: Duration = Duration::from_millis(30);
+
 /// What of the file is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Range {
@@ -138,10 +142,11 @@ fn part(output: Output, first: u64, count: u64) -> Body {
     }))
 }
 
-/// All of it and what comes, until the build is over.
+/// All that is there, at once, and what comes, at the pace of who looks on, until the build is over; then the rest.
 fn followed(home: Home, id: EntryId, output: Output) -> Body {
+    let was_there = output.len().unwrap_or_default();
     let state = Some(Follower::new(output, 0));
-    Body::from_stream(stream::unfold((state, home, id), |(follower, mut home, mut id)| async move {
+    Body::from_stream(stream::unfold((state, home, id), move |(follower, mut home, mut id)| async move {
         let mut follower = follower?;
         loop {
             let looked = tokio::task::spawn_blocking(move || {
@@ -153,7 +158,12 @@ fn followed(home: Home, id: EntryId, output: Output) -> Body {
             let Ok((is_over, next, again, same_home, same_id)) = looked.await else { return None };
             (follower, home, id) = (again, same_home, same_id);
             let bytes = match next {
-                Ok(Followed::Bytes(bytes)) => bytes,
+                Ok(Followed::Bytes(bytes)) => {
+                    if !is_over && follower.offset() > was_there {
+                        tokio::time::sleep(PACE).await;
+                    }
+                    bytes
+                }
                 Ok(Followed::Shrunk) => {
                     b"\n[the output has passed its limit: something is left out here]\n".to_vec()
                 }
