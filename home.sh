@@ -38,16 +38,21 @@ if [[ -n $owner && $owner != "$EUID" ]]; then
     fail "the home $AMP_CI_HOME belongs to $owner; act as that account:$(printf ' %q' "${as_owner[@]}")"
 fi
 
+# The settings cannot be used. `build` has a way of its own to say so.
+declare -F unusable >/dev/null || unusable() { fail "$1"; }
+
 if [[ -e $environment || -L $environment ]]; then
     { [[ -f $environment ]] && read -r owner mode < <(stat -L -c '%u %a' -- "$environment"); } ||
-        fail "cannot use the settings: $environment is not a file"
+        unusable "cannot use the settings: $environment is not a file"
     [[ $owner == 0 || $owner == "$EUID" ]] ||
-        fail "will not use the settings: $environment belongs to $(account "$owner"), and must be your own or root's"
+        unusable "will not use the settings: $environment belongs to $(account "$owner"), and must be your own or root's"
     (((8#$mode & 8#022) == 0)) ||
-        fail "will not use the settings: others than its owner can write $environment (mode $mode): chmod go-w $environment"
-    problem=$(bash -n -- "$environment" 2>&1) || fail "cannot use the settings: ${problem%%$'\n'*}"
+        unusable "will not use the settings: others than its owner can write $environment (mode $mode): chmod go-w $environment"
+    problem=$(bash -n -- "$environment" 2>&1) || unusable "cannot use the settings: ${problem%%$'\n'*}"
+    trap 'unusable "cannot use the settings: $environment ends the shell that reads it (exit)"' EXIT
     set +eu -a
     # shellcheck disable=SC1090 # the operator's own file
     . "$environment"
     set -eu +a
+    trap - EXIT
 fi

@@ -23,8 +23,8 @@ pub fn processes() -> Vec<Process> {
 
 /// One of them; none for the dead, zombies included.
 pub fn process(pid: i32) -> Option<Process> {
-    let (process, is_dead) = stat(pid)?;
-    (!is_dead).then_some(process)
+    let (process, state) = stat(pid)?;
+    (!matches!(state, 'Z' | 'X')).then_some(process)
 }
 
 /// The parent of one, which may be dead as long as nobody has waited for it.
@@ -37,8 +37,18 @@ pub fn start(pid: i32) -> Option<u64> {
     Some(stat(pid)?.0.start)
 }
 
-/// One of them, and whether it is dead.
-fn stat(pid: i32) -> Option<(Process, bool)> {
+/// Has a signal stopped it?
+pub fn is_stopped(pid: i32) -> bool {
+    stat(pid).is_some_and(|(_, state)| state == 'T')
+}
+
+/// The name of the program that it runs, as far as the kernel keeps it.
+pub fn name(pid: i32) -> Option<Vec<u8>> {
+    fs::read(format!("/proc/{pid}/comm")).ok()
+}
+
+/// One of them, and the letter of its state.
+fn stat(pid: i32) -> Option<(Process, char)> {
     let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
     let stat = String::from_utf8_lossy(&stat);
     // The name is in parentheses and may hold anything, parentheses too.
@@ -50,7 +60,7 @@ fn stat(pid: i32) -> Option<(Process, bool)> {
         group: fields.get(2)?.parse().ok()?,
         start: fields.get(19)?.parse().ok()?,
     };
-    Some((process, matches!(*fields.first()?, "Z" | "X")))
+    Some((process, fields.first()?.chars().next()?))
 }
 
 /// The children of a process, dead ones included; none where the kernel does not list them, or a thread ended

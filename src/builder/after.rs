@@ -7,6 +7,7 @@ use std::{
     cell::Cell,
     io::{self, ErrorKind},
     panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
     sync::{
         Arc,
         mpsc::{Receiver, Sender, channel},
@@ -19,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     builder::Builder,
+    judgement::ATTEMPTS,
     left_over,
     process::{
         mask::MaskedLog,
@@ -51,6 +53,15 @@ const SUFFIX: &str = ".after";
 struct Intent {
     request: BuildRequest,
     result: BuildResult,
+    /// How often it was begun and not heard of again.
+    #[serde(default)]
+    begun: u32,
+}
+
+impl Intent {
+    fn store(&self, outbox: &Path, id: &EntryId) -> io::Result<()> {
+        durable::replace(&outbox.join(format!("{id}{SUFFIX}")), &durable::json_line(self), 0o600)
+    }
 }
 
 /// Stores the intent, durably, if there is such a script and the build is one that it is for.
@@ -69,9 +80,9 @@ pub fn intend(
         return Ok(());
     }
     let outbox = builder.home.outbox();
-    let intent = Intent { request: request.clone(), result: result.clone() };
+    let intent = Intent { request: request.clone(), result: result.clone(), begun: 0 };
     durable::create_dir(&outbox, 0o750)?;
-    durable::replace(&outbox.join(format!("{id}{SUFFIX}")), &durable::json_line(&intent), 0o600)?;
+    intent.store(&outbox, id)?;
     durable::sync_dir(&outbox)
 }
 
@@ -172,6 +183,13 @@ fn pass(builder: &Builder) {
                 if waits && !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::InvalidData) {
                     continue;
                 }
+                // Nobody misses it where it was taken away.
+                if error.kind() != ErrorKind::NotFound
+                    && let Err(error) = tell(builder, &id, &error)
+                {
+                    tracing::error!("of that nobody hears yet: {}", in_full(&error));
+                    continue;
+                }
             }
         }
         if let Err(error) = fs_err::remove_file(path) {
@@ -180,10 +198,20 @@ fn pass(builder: &Builder) {
     }
 }
 
+/// It is given up.
+fn tell(builder: &Builder, id: &EntryId, why: &io::Error) -> io::Result<()> {
+    builder.outbox.put(&builder.letterhead.after_given_up(id, &in_full(why), SystemTime::now()))
+}
+
 /// Runs it for one build, in a directory of its own.
 fn run_after(builder: &Builder, id: &EntryId) -> io::Result<ProcessEnd> {
-    let intent = regular_file::read(&builder.home.outbox().join(format!("{id}{SUFFIX}")))?;
-    let intent: Intent = serde_json::from_slice(&intent.unwrap_or_default())?;
+    let outbox = builder.home.outbox();
+    let intent = regular_file::read(&outbox.join(format!("{id}{SUFFIX}")))?;
+    let mut intent: Intent = serde_json::from_slice(&intent.unwrap_or_default())?;
+    if intent.begun >= ATTEMPTS {
+        let why = format!("build has ended with it {} times", intent.begun);
+        return Err(io::Error::new(ErrorKind::InvalidData, why));
+    }
     let script = builder.home.scripts().join("after");
     if !fs_err::metadata(&script)?.is_file() {
         // bash would wait for who writes into a FIFO.
@@ -191,12 +219,19 @@ fn run_after(builder: &Builder, id: &EntryId) -> io::Result<ProcessEnd> {
     }
     let mask = builder.mask();
     let mut log = MaskedLog::create(&builder.record(id).dir().join("after.log"), LOG_LIMIT, &mask)?;
+    // If it ends us (`kill -9 $PPID`), it is not the first thing that ends each `build` from now on.
+    intent.begun += 1;
+    intent.store(&outbox, id)?;
     let work_dir = builder.work_dir().map_err(|fault| fault.error)?;
     let workspace = work_dir.create(&format!("{id}-after"))?;
     let end = follow(builder, id, &intent, &workspace, &mut log);
     left_over::note_processes(builder);
     if let Err(error) = workspace.remove(&builder.supervisor) {
         left_over::note_workspace(builder, workspace.path().to_path_buf(), &error);
+    }
+    if !matches!(end, Ok(ProcessEnd::Exited(_) | ProcessEnd::OutOfMemory(_) | ProcessEnd::TimedOut(_))) {
+        intent.begun -= 1;
+        intent.store(&outbox, id)?;
     }
     let end = end?;
     log.finish()?;
@@ -206,7 +241,7 @@ fn run_after(builder: &Builder, id: &EntryId) -> io::Result<ProcessEnd> {
 fn follow(
     builder: &Builder,
     id: &EntryId,
-    Intent { request, result }: &Intent,
+    Intent { request, result, .. }: &Intent,
     workspace: &Workspace,
     log: &mut MaskedLog,
 ) -> io::Result<ProcessEnd> {

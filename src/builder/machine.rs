@@ -17,6 +17,8 @@ use crate::{durable, error_chain::at, size::Size};
 
 /// What a build needs before it is claimed, and what can be seen without changing anything.
 pub fn ready(builder: &Builder) -> Result<(), Fault> {
+    // Without any chunk every push would be skipped, and nobody would hear: an unmounted file system, most likely.
+    fs_err::read_dir(builder.home.scripts()).map_err(Fault::at("there are no chunks"))?;
     let work_dir = builder.work_dir()?.path().to_path_buf();
     [builder.home.builds(), work_dir].iter().try_for_each(|dir| {
         // Looked at again and again: one that has gone is the same fault as one that never was.

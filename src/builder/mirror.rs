@@ -17,6 +17,7 @@ use super::{
     process::run::{self, ProcessEnd, ProcessSpec},
 };
 use crate::{
+    directory, durable,
     error_chain::in_full,
     queue::{Claimed, lock_file},
     text::printable,
@@ -114,18 +115,28 @@ impl Keeper<'_> {
     /// False if it has failed a short while ago.
     fn refresh(&self, repository: &str) -> io::Result<bool> {
         let mirror = self.dir.join(format!("{repository}.git"));
-        let lock = lock_file::open(&beside(&mirror, "lock"))?;
-        if !lock_file::lock_within(&lock, LIMIT)? {
-            return Err(io::Error::other(format!("{} is being brought up to date", mirror.display())));
-        }
         let failed = beside(&mirror, "failed");
-        if age(&failed).is_some_and(|age| age < PAUSE) {
+        let has_failed = || age(&failed).is_some_and(|age| age < PAUSE);
+        if has_failed() {
+            return Ok(false);
+        }
+        let lock = lock_file::open(&beside(&mirror, "lock"))?;
+        let goes_on = || !self.builder.supervisor.is_stopped() && !self.cancel.has_rung();
+        if !lock_file::lock_while(&lock, LIMIT, goes_on)? {
+            let error = io::Error::other(format!("{} is locked by another process", mirror.display()));
+            if goes_on() {
+                // The next ones need not wait for it too.
+                note(&failed, &error);
+            }
+            return Err(error);
+        }
+        if has_failed() {
             return Ok(false);
         }
         let url = format!("{}/{repository}", self.builder.settings.git_base.url());
         if let Err(error) = self.run("refresh", &mirror, &url) {
-            if !self.builder.supervisor.is_stopped() && !self.cancel.has_rung() {
-                let _ = fs_err::write(&failed, format!("{}\n", in_full(&error)));
+            if goes_on() {
+                note(&failed, &error);
             }
             return Err(error);
         }
@@ -166,7 +177,7 @@ impl Keeper<'_> {
             }
             for dir in [beside(&mirror, "new"), mirror] {
                 if dir.is_dir() {
-                    fs_err::remove_dir_all(dir)?;
+                    directory::remove_all(&dir)?;
                 }
             }
         }
@@ -204,6 +215,11 @@ impl Keeper<'_> {
         let last = said.trim_end().lines().last().unwrap_or("git said nothing");
         Err(io::Error::other(format!("{what} of {}: {why}: {}", mirror.display(), printable(last))))
     }
+}
+
+/// Why it has failed, in the place of whatever may lie there.
+fn note(failed: &Path, error: &io::Error) {
+    let _ = durable::replace_unsynced(failed, format!("{}\n", in_full(error)).as_bytes(), 0o640);
 }
 
 /// `REPOSITORY.git.WHAT`

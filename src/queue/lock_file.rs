@@ -38,7 +38,11 @@ pub fn open(path: &Path) -> io::Result<File> {
                 }
                 return Ok(file);
             }
-            Ok(Opened::Missing) => {}
+            // It would have been made: what is not there is its directory.
+            Ok(Opened::Missing) => {
+                let dir = path.parent().unwrap_or(path).display();
+                return Err(at(format_args!("there is no {dir}"))(ErrorKind::NotFound.into()));
+            }
             Ok(Opened::NotAFile) => move_aside(path)?,
             Err(error) => {
                 return match regular_file::open(path) {
@@ -70,10 +74,15 @@ fn try_to(file: &File, operation: FlockOperation) -> io::Result<bool> {
 
 /// Waits for the lock, at most for `limit`; false if that is over.
 pub fn lock_within(file: &File, limit: Duration) -> io::Result<bool> {
+    lock_while(file, limit, || true)
+}
+
+/// The same, as long as this holds.
+pub fn lock_while(file: &File, limit: Duration, goes_on: impl Fn() -> bool) -> io::Result<bool> {
     let deadline = Instant::now() + limit;
     let mut pause = Duration::from_micros(100);
     while !try_lock(file)? {
-        if Instant::now() > deadline {
+        if Instant::now() > deadline || !goes_on() {
             return Ok(false);
         }
         // flock(2) knows no limit of time.
@@ -89,12 +98,13 @@ pub fn is_in_place(file: &File, path: &Path) -> bool {
     (opened.dev(), opened.ino()) == (named.dev(), named.ino())
 }
 
-fn move_aside(path: &Path) -> io::Result<()> {
+/// What is of no use makes room, and is kept as `NAME.strange-PID`.
+pub fn move_aside(path: &Path) -> io::Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_os_string();
     name.push(format!(".strange-{}", std::process::id()));
     match fs::rename(path, path.with_file_name(name)) {
         Err(error) if error.kind() != ErrorKind::NotFound => {
-            Err(at(format_args!("{} is no file, and cannot be moved aside", path.display()))(error))
+            Err(at(format_args!("{} is of no use, and cannot be moved aside", path.display()))(error))
         }
         _ => Ok(()),
     }

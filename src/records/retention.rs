@@ -31,7 +31,7 @@ pub fn sweep(home: &Home, keep: usize) -> io::Result<Vec<io::Error>> {
         let name = entry.file_name();
         let name = name.to_string_lossy();
         if name.starts_with(REMOVED_PREFIX) {
-            stays.extend(fs_err::remove_dir_all(entry.path()).err());
+            stays.extend(directory::remove_all(&entry.path()).err());
         }
         if name.starts_with(BROKEN_PREFIX) && is_old(&entry) {
             stays.extend(remove(&entry.path()).err());
@@ -52,7 +52,7 @@ pub fn sweep(home: &Home, keep: usize) -> io::Result<Vec<io::Error>> {
     for id in finished.iter().filter(|id| !kept.contains(id)) {
         let removed = home.builds().join(format!("{REMOVED_PREFIX}{id}"));
         let renamed = fs_err::rename(Record::of(home, id).dir(), &removed);
-        stays.extend(renamed.and_then(|()| fs_err::remove_dir_all(&removed)).err());
+        stays.extend(renamed.and_then(|()| directory::remove_all(&removed)).err());
     }
     Ok(stays)
 }
@@ -65,7 +65,7 @@ fn is_old(entry: &fs_err::DirEntry) -> bool {
 
 /// It may be anything.
 fn remove(path: &Path) -> io::Result<()> {
-    if path.symlink_metadata()?.is_dir() { fs_err::remove_dir_all(path) } else { fs_err::remove_file(path) }
+    if path.symlink_metadata()?.is_dir() { directory::remove_all(path) } else { fs_err::remove_file(path) }
 }
 
 /// Repository and full ref.

@@ -12,8 +12,12 @@ use std::{
 use anyhow::Context;
 use clap::Args;
 use lettre::Address;
+use rustix::process::{Pid, Signal, getpid, kill_process};
 use signal_hook::{
-    consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ},
+    consts::{
+        SIGABRT, SIGALRM, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2,
+        SIGXFSZ,
+    },
     iterator::{
         SignalsInfo,
         exfiltrator::{WithOrigin, origin::Origin},
@@ -36,16 +40,22 @@ use crate::{
             supervisor::Supervisor,
         },
         scheduler::{DrainExit, Event},
-        settings::{self, MailOfWhatIsValid, SettingError, SettingFlags, Settings},
+        settings::{self, MailOfWhatIsValid, SettingFlags, Settings},
     },
     durable,
     home::Home,
-    host,
+    host, proc_table,
     queue::{DrainLock, control},
     records::{DrainState, drain_state},
     regular_file,
     text::printable,
 };
+
+/// What a build may send us by mistake, and we can hear of: each would end us.
+const ENDS: [i32; 8] = [SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGABRT, SIGALRM, SIGUSR1, SIGUSR2];
+
+/// Each of these would stop us.
+const STOPS: [i32; 3] = [SIGTSTP, SIGTTIN, SIGTTOU];
 
 #[derive(Args)]
 pub struct DrainArguments {
@@ -65,20 +75,26 @@ pub struct DrainArguments {
     /// With --check: send a test letter
     #[arg(long, value_name = "ADDRESS", requires = "check")]
     mail: Option<Address>,
+    /// Why environment.sh cannot be used, from the launcher
+    #[arg(long, value_name = "WHY", hide = true)]
+    unusable_settings: Option<String>,
     #[command(flatten)]
     settings: SettingFlags,
 }
 
 pub fn run(home: Home, arguments: DrainArguments) -> Result<u8, Failure> {
+    if let Some(why) = arguments.unusable_settings {
+        if !arguments.check {
+            tell_where_nobody_looks("environment.sh", &why, &home, arguments.settings);
+        }
+        return Ok(1);
+    }
     if arguments.check {
         let settings = Settings::read(arguments.settings).map_err(Failure::usage)?;
         return Ok(check::look(&home, &settings, arguments.mail.as_ref()));
     }
     let settings = Settings::read(arguments.settings.clone()).map_err(|error| {
-        // Who is at a terminal sees it; under cron nobody would.
-        if !io::stderr().is_terminal() {
-            tell_of(&error, &home, arguments.settings);
-        }
+        tell_where_nobody_looks(error.name(), &error.to_string(), &home, arguments.settings);
         Failure::usage(error)
     })?;
     let pace = Pace { threads: arguments.threads.into(), stays: arguments.stay };
@@ -90,7 +106,10 @@ fn drain_queue(home: Home, settings: Settings, pace: Pace, debug: bool) -> anyho
     signal_hook::flag::register(SIGXFSZ, Arc::default())?;
     refuse_beside_the_original(&home.queue())?;
     let Some(lock) = DrainLock::lock(&home.queue()).context("the queue cannot be used")? else {
-        say_to_person(|| another_is_at_work(&home));
+        let drain: Option<DrainState> = regular_file::json(&home.queue().join(drain_state::FILE_NAME));
+        let pid = drain.and_then(|drain| drain.pid);
+        say_to_person(|| another_is_at_work(pid));
+        pid.and_then(|pid| i32::try_from(pid).ok()).map_or(Ok(()), |pid| let_go_on(&home, pid))?;
         return Ok(0);
     };
     // Where it cannot be written down, it is as it would be.
@@ -142,11 +161,25 @@ fn say_to_person(line: impl FnOnce() -> String) {
     }
 }
 
-fn another_is_at_work(home: &Home) -> String {
-    let drain: Option<DrainState> = regular_file::json(&home.queue().join(drain_state::FILE_NAME));
-    let pid = drain.and_then(|drain| drain.pid);
+fn another_is_at_work(pid: Option<u32>) -> String {
     let which = pid.map_or_else(String::new, |pid| format!(" (process {pid})"));
     format!("another build{which} is at work here; `build status` shows what it does")
+}
+
+/// One that is stopped (`kill -STOP $PPID` in a build) holds everything up, and holds its lock for ever.
+fn let_go_on(home: &Home, pid: i32) -> anyhow::Result<()> {
+    let is_ours = || proc_table::name(pid) == proc_table::name(getpid().as_raw_nonzero().get());
+    if let Some(process) = Pid::from_raw(pid)
+        && proc_table::is_stopped(pid)
+        && is_ours()
+    {
+        log::start(&home.build_log(), false)?;
+        kill_process(process, Signal::CONT)?;
+        tracing::warn!(
+            "build (process {pid}) had been stopped by a signal, and with it everything here: it goes on"
+        );
+    }
+    Ok(())
 }
 
 fn held(home: &Home) -> String {
@@ -155,9 +188,12 @@ fn held(home: &Home) -> String {
     format!("nothing new is begun: the queue is held{said}; `build unhold` lets it go on")
 }
 
-/// Says in build.log and to the fallback, once, what keeps everything from being built. If another `build` is at work, its
-/// settings were good, and the next one tells.
-fn tell_of(error: &SettingError, home: &Home, flags: SettingFlags) {
+/// Says in build.log and to the fallback, once, what keeps everything from being built, unless somebody at a terminal sees it
+/// anyway. If another `build` is at work, its settings were good, and the next one tells.
+fn tell_where_nobody_looks(what: &'static str, why: &str, home: &Home, flags: SettingFlags) {
+    if io::stderr().is_terminal() {
+        return;
+    }
     let Some(MailOfWhatIsValid { mail, from, fallback }) = MailOfWhatIsValid::read(flags) else { return };
     let Ok(Some(lock)) = DrainLock::lock(&home.queue()) else { return };
     let letterhead = Letterhead { from, fallback, host: host::name(), home: home.dir().to_path_buf() };
@@ -165,8 +201,8 @@ fn tell_of(error: &SettingError, home: &Home, flags: SettingFlags) {
     let delivery = Delivery { outbox: Outbox::new(home.outbox()), server, letterhead };
     let is_logged = log::start(&home.build_log(), false).is_ok();
     let mut faults = FaultLog::recall(home, delivery.clone(), &lock, is_logged);
-    let why = io::Error::new(io::ErrorKind::InvalidInput, error.to_string());
-    faults.tell(&Fault { stage: error.name(), error: why }, &lock);
+    let error = io::Error::new(io::ErrorKind::InvalidInput, why);
+    faults.tell(&Fault { stage: what, error }, &lock);
     delivery.pass();
 }
 
@@ -186,10 +222,18 @@ fn warn_of_unknown_settings(home: &Home) {
 
 /// Makes an event of the first signal that is meant.
 fn watch_signals(tell: mpsc::Sender<Event>, builder: Arc<Builder>) -> io::Result<()> {
-    let mut signals = SignalsInfo::<WithOrigin>::new([SIGTERM, SIGINT, SIGHUP])?;
+    let mut signals = SignalsInfo::<WithOrigin>::new(ENDS.iter().chain(&STOPS))?;
     thread::Builder::new().name("signals".to_string()).spawn(move || {
         let mut said = None;
-        let mut signals = signals.forever().filter(|origin| is_meant(origin, &builder, &mut said));
+        let meant = signals.forever().filter(|origin| is_meant(origin, &builder, &mut said));
+        let mut signals = meant.filter(|origin| {
+            let stops = STOPS.contains(&origin.signal);
+            if stops {
+                // As without our handler: somebody at a terminal, who will have us go on.
+                let _ = kill_process(getpid(), Signal::STOP);
+            }
+            !stops
+        });
         if let Some(Origin { signal, .. }) = signals.next() {
             let _ = tell.send(Event::Signal(signal));
         }

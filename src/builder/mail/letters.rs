@@ -271,6 +271,19 @@ impl Letterhead {
         Draft { build: Some(id), ..self.draft(format!("{id}.forge"), subject, text, date) }.seal()
     }
 
+    /// `scripts/after` will not be run for this build any more.
+    pub fn after_given_up(&self, id: &EntryId, why: &str, date: SystemTime) -> Letter {
+        let subject = format!("AMP CI on {}: scripts/after is not run for the build {id}", self.host);
+        let text = format!(
+            "scripts/after of amp_ci in {} on {} is given up for the build {id}:\n\n    {}\n\n\
+             The build and its letters are not touched by that. builds/{id}/after.log has what it printed last.\n",
+            self.home.display(),
+            self.host,
+            printable(why),
+        );
+        self.draft(format!("{id}.after"), subject, text, date).seal()
+    }
+
     /// What `build check --mail` sends.
     pub fn test(&self, to: &Address, date: SystemTime) -> Letter {
         let subject = format!("AMP CI test letter from {}", self.host);

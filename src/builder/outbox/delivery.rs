@@ -11,7 +11,7 @@ use std::{
 use super::{
     headers::{age, recipient},
     mail_server::{MailServer, NotSent},
-    outbox::{Outbox, Waiting},
+    outbox::{LONGEST_PAUSE, Outbox, Waiting},
     smtp::Fate,
 };
 use crate::{
@@ -21,8 +21,6 @@ use crate::{
     },
     error_chain::in_full,
 };
-
-const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// What was refused for now is tried for so long.
 const TRIED_FOR: Duration = Duration::from_secs(5 * 24 * 3600);
@@ -81,7 +79,7 @@ impl Delivery {
                 Ok(()) => tracing::info!("sent {stem}.eml to {to}"),
                 Err(error) => {
                     tracing::error!("sent {stem}.eml, but {}: again in a day", in_full(&error));
-                    or_say(self.outbox.put_off_by(stem, DAY));
+                    or_say(self.outbox.put_off_by(stem, LONGEST_PAUSE));
                 }
             },
             Err(NotSent { fate: Fate::Refused, why }) => self.give_up(stem, &bytes, &why),
@@ -113,7 +111,7 @@ impl Delivery {
         }
         if let Err(error) = self.outbox.set_aside(stem) {
             tracing::error!("{}", in_full(&error));
-            or_say(self.outbox.put_off_by(stem, DAY));
+            or_say(self.outbox.put_off_by(stem, LONGEST_PAUSE));
         }
     }
 

@@ -13,6 +13,9 @@ use crate::{builder::mail::letter::Letter, directory, durable};
 /// Between two tries of a letter lies as much time again as it is old, but no less and no more than this.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(3600));
 
+/// For longer no letter is put off.
+pub const LONGEST_PAUSE: Duration = Duration::from_secs(24 * 3600);
+
 #[derive(Debug, Clone)]
 pub struct Outbox {
     dir: PathBuf,
@@ -119,7 +122,10 @@ fn letters(dir: &Path) -> io::Result<Vec<Waiting>> {
             let name = entry.file_name();
             let stem = name.to_str()?.strip_suffix(".eml").filter(|stem| !stem.starts_with('.'))?;
             let metadata = entry.metadata().ok().filter(std::fs::Metadata::is_file)?;
-            Some(Waiting { due: metadata.modified().ok()?, stem: stem.to_string() })
+            let due = metadata.modified().ok()?;
+            // Put off by a clock that was wrong.
+            let due = if due > SystemTime::now() + LONGEST_PAUSE { SystemTime::now() } else { due };
+            Some(Waiting { due, stem: stem.to_string() })
         })
         .collect();
     letters.sort_unstable();

@@ -251,6 +251,43 @@ fn an_entry_that_cannot_be_moved_to_bad_is_told_of_and_passed() {
     assert_eq!(ci.entries(), [""; 0]);
 }
 
+#[test]
+fn one_that_a_build_has_stopped_is_made_to_go_on_by_the_next_that_cron_starts() {
+    let ci = bad_does("kill -STOP $PPID");
+    push_all(&ci);
+    let build = ci.start_build(2);
+    wait_until("it is stopped", || {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", build.pid())).unwrap();
+        stat.rsplit_once(") ").unwrap().1.starts_with('T')
+    });
+    ci.build(1);
+    let mut build = build;
+    assert_eq!(build.wait(), 0);
+    assert_others_built(&ci, "it was stopped");
+    let said = format!("build (process {}) had been stopped by a signal", build.pid());
+    assert_eq!(ci.log().matches(&said).count(), 1, "{}", ci.log());
+}
+
+#[test]
+fn without_chunks_or_a_queue_nothing_is_skipped_and_all_is_built_when_they_are_there_again() {
+    let ci = bad_does("true");
+    push_all(&ci);
+    for away in ["scripts", "queue"] {
+        fs::rename(ci.path(away), ci.path("away")).unwrap();
+        for _ in 0..2 {
+            let output = ci.command("build").output().unwrap();
+            assert_eq!(output.status.code(), Some(1), "{away}");
+            let said = [&output.stderr[..], ci.log().as_bytes()].concat();
+            assert!(String::from_utf8_lossy(&said).contains(&format!("/{away}")), "{away}");
+        }
+        fs::rename(ci.path("away"), ci.path(away)).unwrap();
+    }
+    assert_eq!(ci.records().len(), 0);
+    assert_eq!(heard(&ci), ["operator@example.org"]);
+    ci.build(2);
+    assert_others_built(&ci, "they are there again");
+}
+
 /// Replaces a member of a JSON file.
 fn set(path: &Path, name: &str, value: &Value) {
     let mut all: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
@@ -279,9 +316,18 @@ fn beside_two(kill: &str) -> (Installation, [String; 2], String) {
 #[test]
 fn a_build_that_signals_its_parent_ends_neither_build_nor_its_neighbours() {
     // One that is dead, waited for by nobody yet, has no mark any more.
-    for (kill, signal, is_dead) in
-        [("kill $PPID", 15, false), ("(setsid sh -c \"sleep 0.1; kill -HUP $PPID\" &)", 1, true)]
-    {
+    for (kill, signal, is_dead) in [
+        ("kill $PPID", 15, false),
+        ("(setsid sh -c \"sleep 0.1; kill -HUP $PPID\" &)", 1, true),
+        ("kill -QUIT $PPID", 3, false),
+        ("kill -ABRT $PPID", 6, false),
+        ("kill -USR1 $PPID", 10, false),
+        ("kill -USR2 $PPID", 12, false),
+        ("kill -ALRM $PPID", 14, false),
+        ("kill -TSTP $PPID", 20, false),
+        ("kill -TTIN $PPID", 21, false),
+        ("kill -TTOU $PPID", 22, false),
+    ] {
         let (ci, beside, id) = beside_two(kill);
         ci.build(3);
         for id in beside.iter().chain([&id]) {

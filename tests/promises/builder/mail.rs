@@ -1,6 +1,11 @@
 //! Mail: who hears of what, in which words, and that no letter is lost.
 
-use std::{fs, net::TcpListener, os::unix::fs::PermissionsExt};
+use std::{
+    fs,
+    net::TcpListener,
+    os::unix::fs::PermissionsExt,
+    time::{Duration, SystemTime},
+};
 
 use crate::support::{
     files::names,
@@ -34,6 +39,21 @@ fn letter_about(printing: &str) -> (Installation, Letter) {
     ci.build(1);
     let letter = ci.letter();
     (ci, letter)
+}
+
+#[test]
+fn a_letter_that_a_wrong_clock_has_put_off_for_years_is_tried_now() {
+    let (ci, server) = failing();
+    let url = server.url();
+    let mut ci = ci;
+    ci.set("AMP_CI_SMTP_URL", "smtp://127.0.0.1:9");
+    ci.push(&Push::to("r", "main"));
+    ci.build(1);
+    ci.set("AMP_CI_SMTP_URL", &url);
+    let letter = fs::File::open(ci.path("outbox").join(&names(&ci.path("outbox"))[0])).unwrap();
+    letter.set_modified(SystemTime::now() + Duration::from_secs(10 * 365 * 24 * 3600)).unwrap();
+    ci.build(1);
+    assert_eq!(recipients(&server).len(), 1);
 }
 
 #[test]

@@ -291,6 +291,34 @@ fn a_stop_ends_what_brings_a_mirror_up_to_date_and_the_build_goes_on_later() {
 }
 
 #[test]
+fn neither_a_lock_that_is_not_let_go_nor_a_fifo_in_the_place_of_a_note_holds_it_up() {
+    let site = Site::new().showing_origin();
+    let commit = site.forge.commit("amp_mgms", &[("content", "x")]);
+    let mut push = Push::to("amp_mgms", "main");
+    push.commit.clone_from(&commit);
+    site.ci.push(&push);
+    let lock = fs::File::create(site.ci.path("mirrors/amp_mgms.git.lock")).unwrap();
+    lock.lock().unwrap();
+    let mut build = site.ci.start_build(1);
+    wait_until("it is claimed", || site.ci.entries()[0].ends_with(".lock"));
+    build.signal("TERM");
+    assert_eq!(build.wait(), 143);
+    assert_eq!(site.ci.records().len(), 0);
+    drop(lock);
+
+    // The forge refuses once.
+    let once = site.ci.path("once");
+    let note = format!("[ -e {0} ] || {{ touch {0}; exit 1; }}; exec \"$@\"", once.display());
+    fs::write(site.ci.path("note"), note).unwrap();
+    let failed = site.ci.path("mirrors/amp_mgms.git.failed");
+    assert!(Command::new("mkfifo").arg(&failed).status().unwrap().success());
+    assert!(Command::new("touch").args(["-d", "1 hour ago"]).arg(&failed).status().unwrap().success());
+    site.ci.build(1);
+    assert_eq!(site.ci.record().outcome(), "succeeded", "{}", site.ci.record().output());
+    assert!(failed.symlink_metadata().unwrap().is_file());
+}
+
+#[test]
 fn many_packs_become_one_and_what_nobody_has_used_for_90_days_goes() {
     let site = Site::new().showing_origin();
     let mut commit = site.forge.commit("amp_mgms", &[("content", "x")]);

@@ -1,6 +1,10 @@
 //! Settings: a variable each and a flag; what does not parse is named, and nothing is touched.
 
-use std::{fs, os::unix::fs::PermissionsExt};
+use std::{
+    fs,
+    os::unix::fs::{PermissionsExt, symlink},
+    path::Path,
+};
 
 use crate::support::{
     files::{executable, temp_dir},
@@ -80,6 +84,48 @@ fn a_setting_that_is_not_valid_is_in_the_log_and_the_fallback_hears_once() {
         ci.build(1);
         assert_eq!(ci.record().outcome(), "succeeded");
         assert!(ci.log().contains(&format!("over: {variable}")), "{}", ci.log());
+    }
+}
+
+#[test]
+fn an_environment_sh_that_cannot_be_used_is_in_the_log_and_the_fallback_hears_once() {
+    for (settings, mode, why) in [
+        ("A=1\n", 0o664, "others than its owner can write"),
+        ("exit 0\n", 0o640, "ends the shell that reads it"),
+        ("if\n", 0o640, "syntax error"),
+    ] {
+        let ci = Installation::building("true");
+        let id = ci.push(&Push::to("r", "main"));
+        fs::create_dir_all(ci.path("checkout/bin")).unwrap();
+        for launcher in ["build", "home.sh"] {
+            fs::copy(
+                Path::new(env!("CARGO_MANIFEST_DIR")).join(launcher),
+                ci.path("checkout").join(launcher),
+            )
+            .unwrap();
+        }
+        symlink(env!("CARGO_BIN_EXE_amp_build"), ci.path("checkout/bin/amp_build")).unwrap();
+        fs::write(ci.path("environment.sh"), settings).unwrap();
+        fs::set_permissions(ci.path("environment.sh"), fs::Permissions::from_mode(mode)).unwrap();
+        let launcher = ci.path("checkout/build").display().to_string();
+        for _ in 0..3 {
+            let output = ci.command(&launcher).args(["--threads", "2"]).output().unwrap();
+            assert_eq!(output.status.code(), Some(1));
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(said.contains(why) && said.contains("environment.sh"), "{said}");
+        }
+        assert_eq!(ci.log().matches(why).count(), 1, "{}", ci.log());
+        let letter = ci.letter();
+        assert_eq!(letter.to, "operator@example.org");
+        assert!(letter.text.contains(why), "{}", letter.text);
+        // Who only looks makes no letter.
+        assert_eq!(ci.command(&launcher).arg("--check").output().unwrap().status.code(), Some(1));
+        assert_eq!(ci.letters().len(), 1);
+
+        fs::remove_file(ci.path("environment.sh")).unwrap();
+        assert!(ci.command(&launcher).output().unwrap().status.success());
+        assert_eq!((ci.record().id, ci.record().outcome()), (id, "succeeded"));
+        assert!(ci.log().contains("over: environment.sh"), "{}", ci.log());
     }
 }
 

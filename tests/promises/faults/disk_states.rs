@@ -121,7 +121,14 @@ fn whatever_the_disk_holds_of_a_build_it_has_one_result_which_stays_once_told_an
     let recording = recorded(&ci, "build", &[]);
     let result = ci.record().result;
     let letter = format!("outbox/{id}.eml");
-    let states = states(&recording, recording.making(|name| name == letter));
+    let told = recording.making(|name| name == letter);
+    let is_of_builds =
+        |operation: &Operation| matches!(operation, Operation::SyncDirectory(dir) if dir == "builds");
+    assert!(
+        recording.operations[..told].iter().any(is_of_builds),
+        "the model grants its name to a synced record, fsync(2) does not"
+    );
+    let states = states(&recording, told);
     println!("{} states", states.len());
     assert!(states.len() > 200, "{}", states.len());
     on_each(&states, |state, told| {

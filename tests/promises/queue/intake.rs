@@ -1,10 +1,18 @@
 //! Intake: five arguments become one durable entry, in the order of acceptance, or an error that says why not.
 
-use std::{ffi::OsString, fs, os::unix::ffi::OsStringExt, os::unix::fs::PermissionsExt};
+use std::{
+    ffi::OsString,
+    fs,
+    os::unix::{
+        ffi::OsStringExt,
+        fs::{PermissionsExt, chown},
+    },
+};
 
 use crate::support::{
     files::names,
     installation::{COMMIT, Installation, Push},
+    need::root,
 };
 
 /// `seconds.nanoseconds` of a name that `queue_build` gives, as a number that orders.
@@ -73,6 +81,22 @@ fn a_damaged_or_missing_memory_of_the_last_name_gives_none_twice() {
         let expected = format!("9000000003.{}", 250_000_001 + number);
         assert_eq!(ci.push(&Push::to("r", "main")), expected, "past what is on record, after {damage:?}");
     }
+}
+
+#[test]
+fn a_memory_of_the_last_name_that_is_somebody_else_s_makes_room_for_another() {
+    if !root() {
+        return;
+    }
+    let ci = Installation::new();
+    ci.push(&Push::to("r", "main"));
+    chown(ci.path("queue"), Some(65534), None).unwrap();
+    let mut push = ci.command("setpriv");
+    push.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--", env!("CARGO_BIN_EXE_queue_build")]);
+    let output = push.args(Push::to("r", "other").arguments()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(ci.entries().len(), 2);
+    assert_eq!(names(&ci.path("queue")).iter().filter(|name| name.starts_with(".last.strange-")).count(), 1);
 }
 
 #[test]

@@ -178,3 +178,9 @@ fn the_fallback_hears_that_the_forge_will_never_take_a_report() {
     let letter = head().report_refused(&id(), "amp_mgms", commit, "404: Not Found", date());
     is(&letter, "1795346032.441044312.forge", include_str!("report_refused.eml"));
 }
+
+#[test]
+fn the_fallback_hears_that_scripts_after_is_given_up() {
+    let letter = head().after_given_up(&id(), "build has ended with it 3 times", date());
+    is(&letter, "1795346032.441044312.after", include_str!("after_given_up.eml"));
+}
