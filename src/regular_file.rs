@@ -45,6 +45,11 @@ const LARGEST: u64 = 1 << 20;
 
 /// Reads a small file, none if it is not there; what is no file or larger than a MiB is an error.
 pub fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    read_at_most(path, LARGEST)
+}
+
+/// The same for a file of up to so many bytes. A larger one, as what is no file, is an error of the kind `InvalidData`.
+pub fn read_at_most(path: &Path, most: u64) -> io::Result<Option<Vec<u8>>> {
     let strange = |what| Err(at(path.display())(io::Error::new(ErrorKind::InvalidData, what)));
     let file = match open(path)? {
         Opened::File(file) => file,
@@ -52,8 +57,8 @@ pub fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
         Opened::NotAFile => return strange("not a regular file"),
     };
     let mut bytes = Vec::with_capacity(512);
-    file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(at(path.display()))?;
-    if bytes.len() as u64 > LARGEST {
+    file.take(most + 1).read_to_end(&mut bytes).map_err(at(path.display()))?;
+    if bytes.len() as u64 > most {
         strange("larger than anything that is written here")
     } else {
         Ok(Some(bytes))

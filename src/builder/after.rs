@@ -106,7 +106,7 @@ pub struct After {
 enum Errand {
     /// Something may be intended.
     Pass,
-    /// The same, and say when it is over.
+    /// The same, while nothing is built; and say when it is over.
     PassThen(Box<dyn FnOnce() + Send>),
 }
 
@@ -125,7 +125,7 @@ impl After {
         let _ = self.errands.send(Errand::Pass);
     }
 
-    /// Runs what is intended and then calls `tell`.
+    /// Runs what is intended, while nothing is built, and then calls `tell`.
     pub fn pass_then(&self, tell: impl FnOnce() + Send + 'static) {
         let _ = self.errands.send(Errand::PassThen(Box::new(tell)));
     }
@@ -139,14 +139,15 @@ impl After {
 
 fn work(builder: &Builder, errands: &Receiver<Errand>) {
     while let Ok(first) = errands.recv() {
-        let mut told = Vec::new();
+        let (mut told, mut is_idle) = (Vec::new(), false);
         // Many builds that end together are one pass.
         for errand in std::iter::once(first).chain(errands.try_iter()) {
             if let Errand::PassThen(tell) = errand {
+                is_idle = true;
                 told.push(tell);
             }
         }
-        if catch_unwind(AssertUnwindSafe(|| pass(builder))).is_err() {
+        if catch_unwind(AssertUnwindSafe(|| pass(builder, is_idle))).is_err() {
             tracing::error!("scripts/after met a mistake in amp_ci; see stderr");
         }
         for tell in told {
@@ -155,7 +156,8 @@ fn work(builder: &Builder, errands: &Receiver<Errand>) {
     }
 }
 
-fn pass(builder: &Builder) {
+/// If nothing is built beside it (`is_idle`), also what may have ended `build` before.
+fn pass(builder: &Builder, is_idle: bool) {
     let ids = intended(builder).unwrap_or_else(|error| {
         tracing::error!("scripts/after is not run: {}", in_full(&error));
         Vec::new()
@@ -165,6 +167,9 @@ fn pass(builder: &Builder) {
             return;
         }
         let path = builder.home.outbox().join(format!("{id}{SUFFIX}"));
+        if !is_idle && regular_file::json::<Intent>(&path).is_some_and(|intent| intent.begun > 0) {
+            continue;
+        }
         match run_after(builder, &id) {
             // The next build runs it again.
             Ok(ProcessEnd::Stopped | ProcessEnd::Cancelled(_)) => return,

@@ -60,9 +60,14 @@ impl Delivery {
     /// Tries one letter, and breaks off if there is no server.
     fn deliver(&self, stem: &str) -> ControlFlow<()> {
         let path = self.outbox.path(stem);
-        let bytes = match fs_err::read(&path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == ErrorKind::NotFound => return ControlFlow::Continue(()),
+        let bytes = match self.outbox.read(stem) {
+            Ok(Some(bytes)) => bytes,
+            Ok(None) => return ControlFlow::Continue(()),
+            Err(error) if error.kind() == ErrorKind::InvalidData => {
+                // Nothing that we have written.
+                self.give_up(stem, b"", &in_full(&error));
+                return ControlFlow::Continue(());
+            }
             Err(error) => {
                 tracing::error!("{}", in_full(&error));
                 return ControlFlow::Continue(());

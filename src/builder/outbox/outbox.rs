@@ -8,13 +8,16 @@ use std::{
 };
 
 use super::headers;
-use crate::{builder::mail::letter::Letter, directory, durable};
+use crate::{builder::mail::letter::Letter, directory, durable, regular_file};
 
 /// Between two tries of a letter lies as much time again as it is old, but no less and no more than this.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(3600));
 
 /// For longer no letter is put off.
 pub const LONGEST_PAUSE: Duration = Duration::from_secs(24 * 3600);
+
+/// Letters quote 200,000 bytes of output, and each other, at three bytes for one at most.
+const LARGEST: u64 = 16 << 20;
 
 #[derive(Debug, Clone)]
 pub struct Outbox {
@@ -72,6 +75,11 @@ impl Outbox {
         }
     }
 
+    /// None if it is not there; an error of the kind `InvalidData` if it is nothing that we have written.
+    pub fn read(&self, stem: &str) -> io::Result<Option<Vec<u8>>> {
+        regular_file::read_at_most(&self.path(stem), LARGEST)
+    }
+
     pub fn path(&self, stem: &str) -> PathBuf {
         self.dir.join(format!("{stem}.eml"))
     }
@@ -111,7 +119,7 @@ impl Outbox {
     }
 
     fn age(&self, stem: &str) -> Duration {
-        fs_err::read(self.path(stem)).ok().and_then(|letter| headers::age(&letter)).unwrap_or_default()
+        self.read(stem).ok().flatten().and_then(|letter| headers::age(&letter)).unwrap_or_default()
     }
 }
 

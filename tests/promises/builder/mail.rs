@@ -57,6 +57,19 @@ fn a_letter_that_a_wrong_clock_has_put_off_for_years_is_tried_now() {
 }
 
 #[test]
+fn a_letter_larger_than_any_of_ours_is_put_aside_and_told_of_and_the_others_go() {
+    let (ci, server) = failing();
+    ci.push(&Push::to("r", "main").by("Ana", "ana@example.org"));
+    fs::create_dir(ci.path("outbox")).unwrap();
+    fs::File::create(ci.path("outbox/huge.eml")).unwrap().set_len(100 << 30).unwrap();
+    ci.build(1);
+    let mut to = recipients(&server);
+    to.sort();
+    assert_eq!(to, ["ana@example.org", "operator@example.org"]);
+    assert_eq!(names(&ci.path("outbox/failed")), ["huge.eml"]);
+}
+
+#[test]
 fn a_mail_server_gets_the_letter_with_the_bare_addresses_as_its_envelope() {
     let (ci, server) = failing();
     let id = ci.push(&Push::to("amp_mgms", "main"));
