@@ -5,6 +5,7 @@ mod crash_points;
 mod disk_states;
 mod machine;
 mod mail;
+mod matters;
 mod power_cut;
 mod slurm;
 mod stored;

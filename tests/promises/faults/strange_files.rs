@@ -5,55 +5,17 @@ use std::{
     fs,
     os::unix::fs::{PermissionsExt, chown, symlink},
     path::{Path, PathBuf},
-    process::{Command, Stdio},
-    time::Instant,
+    process::Stdio,
 };
 
+use super::matters::{self, IMMUTABLE, MATTERS, NOBODY, Put, as_nobody, clear, give_away, let_go};
 use crate::support::{
-    files::names,
+    files::{executable, names},
     installation::{Installation, Push},
     need::root,
     process::Running,
-    wait::wait_until,
+    wait::within,
 };
-
-/// What may be the matter with it.
-const MATTERS: [(&str, Put); 10] = [
-    ("missing", |_, _| {}),
-    ("garbage", |path, is_dir| {
-        if !is_dir {
-            fs::write(path, b"\xff\0{garbage").unwrap();
-        }
-    }),
-    ("the other kind", |path, is_dir| {
-        if is_dir {
-            fs::write(path, "in the way").unwrap();
-        } else {
-            fs::create_dir(path).unwrap();
-            fs::write(path.join("x"), "").unwrap();
-        }
-    }),
-    ("a FIFO", |path, _| run("mkfifo", &[], path)),
-    ("a dangling link", |path, _| symlink("nowhere", path).unwrap()),
-    ("a looping link", |path, _| symlink(path, path).unwrap()),
-    ("a link to what never ends", |path, _| symlink("/dev/zero", path).unwrap()),
-    ("unreadable", |path, is_dir| {
-        make(path, is_dir);
-        fs::set_permissions(path, fs::Permissions::from_mode(0o000)).unwrap();
-    }),
-    ("immutable", |path, is_dir| {
-        make(path, is_dir);
-        run("chown", &["65534:65534"], path);
-        run("chattr", &["+i"], path);
-    }),
-    ("somebody else's", |path, is_dir| {
-        make(path, is_dir);
-        fs::set_permissions(path, fs::Permissions::from_mode(if is_dir { 0o700 } else { 0o600 })).unwrap();
-    }),
-];
-
-/// Puts it there, where nothing is; is it a directory's place?
-type Put = fn(&Path, bool);
 
 /// How the ten other pushes fare.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -69,7 +31,7 @@ enum Others {
 use Others::{Built, MayFail, MayStop};
 
 /// `ID` is the entry of one push among the others; a `/` at the end is a directory's.
-const PLACES: [(&str, Others); 36] = [
+const PLACES: [(&str, Others); 38] = [
     ("queue/build-ID", Built),
     ("queue/build-ID.lock", Built),
     ("queue/build-ID.retry", Built),
@@ -106,22 +68,23 @@ const PLACES: [(&str, Others); 36] = [
     ("addresses", Built),
     ("forge-token", Built),
     ("build.log", MayStop),
+    ("environment.sh", MayStop),
+    ("work/", MayStop),
+];
+
+/// Of what is written only for one that does not succeed, and what its last chunk does.
+const FAILING: [(&str, &str); 5] = [
+    ("outbox/ID.eml", "exit 3"),
+    ("outbox/ID.after", "exit 3"),
+    ("outbox/ID.status.json", "exit 3"),
+    ("builds/ID/", "exit 3"),
+    ("queue/build-ID.retry", "exit 75"),
 ];
 
 const ID: &str = "1800000000.500000000";
 
 /// In the place of an exit code.
 const HANGS: i32 = 1000;
-
-const NOBODY: u32 = 65534;
-
-fn make(path: &Path, is_dir: bool) {
-    if is_dir { fs::create_dir(path).unwrap() } else { fs::write(path, "true\n").unwrap() }
-}
-
-fn run(program: &str, arguments: &[&str], path: &Path) {
-    assert!(Command::new(program).args(arguments).arg(path).status().unwrap().success(), "{program}");
-}
 
 struct Case {
     ci: Installation,
@@ -131,41 +94,63 @@ struct Case {
 }
 
 impl Case {
-    fn new(place: &str, matter: &str, put: Put) -> Self {
+    fn new(place: &str, ends: &str, matter: (&str, Put)) -> Self {
         let mut ci = Installation::building("true");
         ci.set("AMP_CI_KEEP", "3").set("AMP_CI_FORGE_API", "http://127.0.0.1:9/api/v1");
+        ci.chunk("build_packages_odd", ends);
         for n in 0..11 {
             let (repository, branch) = if n == 5 { ("bad", "odd") } else { ("good", "main") };
             let push = Push::to(&format!("{repository}{n}"), branch).by("Ana", "ana@example.org");
             ci.entry(&format!("1800000000.{n}00000000"), &push.json());
         }
+        if ends != "true" {
+            executable(&ci.path("scripts/after"), "true");
+            fs::write(ci.path("forge-token"), "token").unwrap();
+            fs::set_permissions(ci.path("forge-token"), fs::Permissions::from_mode(0o600)).unwrap();
+        }
+        let source = Path::new(env!("CARGO_MANIFEST_DIR"));
+        for script in ["build", "home.sh"] {
+            fs::copy(source.join(script), ci.path(script)).unwrap();
+        }
+        fs::create_dir(ci.path("bin")).unwrap();
+        for (name, program) in
+            [("amp_build", env!("CARGO_BIN_EXE_amp_build")), ("webhookd", env!("CARGO_BIN_EXE_webhookd"))]
+        {
+            symlink(program, ci.path("bin").join(name)).unwrap();
+        }
         let path = ci.path(place.trim_end_matches('/').replace("ID", ID).as_str());
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        if path.is_dir() {
-            fs::remove_dir_all(&path).unwrap();
-        } else {
-            let _ = fs::remove_file(&path);
-        }
-        run("chown", &["-hR", "65534:65534"], ci.home());
+        give_away(ci.home());
         let is_dir = place.ends_with('/');
-        put(&path, is_dir);
-        if matter != "somebody else's" && matter != "immutable" && path.symlink_metadata().is_ok() {
-            run("chown", &["-h", "65534:65534"], &path);
-        }
-        Self { ci, path, is_dir, what: format!("{place} {matter}") }
+        matters::put(&path, is_dir, matter);
+        Self { ci, path, is_dir, what: format!("{place} {}, {ends}", matter.0) }
+    }
+
+    /// A program of the home's to its end; what it prints.
+    fn run(&self, arguments: &[&str]) -> (i32, String) {
+        let mut command = self.ci.command("setpriv");
+        as_nobody(&mut command).arg("bash").arg(self.ci.path("build")).args(arguments);
+        let said = self.ci.path("said");
+        let file = fs::File::create(&said).unwrap();
+        let mut build = Running::start(command.stdout(Stdio::from(file.try_clone().unwrap())).stderr(file));
+        let code = within(|| build.is_over());
+        (code.unwrap_or(HANGS), String::from_utf8_lossy(&fs::read(said).unwrap()).into_owned())
     }
 
     /// Cron's minute; what it prints, cron mails.
     fn build(&self) -> (i32, String) {
-        let mut command = self.ci.command("setpriv");
-        command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--"]);
-        command.arg(env!("CARGO_BIN_EXE_amp_build")).args(["--threads", "3"]);
-        let said = self.ci.path("said");
-        let file = fs::File::create(&said).unwrap();
-        let mut build = Running::start(command.stdout(Stdio::from(file.try_clone().unwrap())).stderr(file));
-        let begun = Instant::now();
-        wait_until("build ends", || build.is_over().is_some() || begun.elapsed().as_secs() > 20);
-        (build.is_over().unwrap_or(HANGS), fs::read_to_string(said).unwrap())
+        self.run(&["--threads", "3"])
+    }
+
+    /// Who only looks is not kept waiting either.
+    fn look(&self) -> Result<(), String> {
+        for verb in ["status", "check"] {
+            let (code, said) = self.run(&[verb]);
+            if ![0, 1].contains(&code) {
+                return Err(format!("build {verb} left with {code}: {said}"));
+            }
+        }
+        Ok(())
     }
 
     /// Time passes.
@@ -173,8 +158,9 @@ impl Case {
         for name in names(&self.ci.path("queue")).iter().filter(|name| name.ends_with(".retry")) {
             let path = self.ci.path("queue").join(name);
             let is_file = path.symlink_metadata().is_ok_and(|metadata| metadata.is_file());
-            if is_file && path != self.path {
-                let text = fs::read_to_string(&path).unwrap();
+            let text = if is_file { fs::read(&path).unwrap() } else { continue };
+            let text = String::from_utf8_lossy(&text);
+            if text.contains("\"until\":\"2") {
                 fs::write(&path, text.replace("\"until\":\"2", "\"until\":\"1")).unwrap();
             }
         }
@@ -182,16 +168,10 @@ impl Case {
 
     /// As a person would.
     fn mend(&self) {
-        let is_immutable = Command::new("chattr").arg("-i").arg(&self.path).stderr(Stdio::null()).status();
-        if self.what.ends_with(" immutable") {
-            assert!(is_immutable.unwrap().success());
-            return;
+        if self.what.contains(IMMUTABLE) {
+            return let_go(&self.path);
         }
-        if self.path.is_dir() && !self.path.is_symlink() {
-            fs::remove_dir_all(&self.path).unwrap();
-        } else {
-            fs::remove_file(&self.path).unwrap();
-        }
+        clear(&self.path);
         if self.is_dir {
             fs::create_dir(&self.path).unwrap();
             chown(&self.path, Some(NOBODY), Some(NOBODY)).unwrap();
@@ -233,6 +213,7 @@ impl Case {
                 break;
             }
         }
+        self.look()?;
         let (built, heard) = (self.others_built(), self.heard());
         let told = !heard.is_empty() || said.iter().all(|said| !said.is_empty());
         let fared_well = match others {
@@ -276,7 +257,7 @@ impl Case {
 
 impl Drop for Case {
     fn drop(&mut self) {
-        let _ = Command::new("chattr").args(["-R", "-f", "-i"]).arg(self.ci.home()).status();
+        let_go(self.ci.home());
     }
 }
 
@@ -286,13 +267,15 @@ fn try_all(below: &str) {
         return;
     }
     let mut wrong = Vec::new();
-    for (place, others) in PLACES.iter().filter(|(place, _)| place.starts_with(below)) {
-        for (matter, put) in MATTERS {
-            if place.ends_with('/') && matter == "garbage" {
+    let places = PLACES.map(|(place, others)| (place, others, "true"));
+    let failing = FAILING.map(|(place, ends)| (place, Built, ends));
+    for (place, others, ends) in places.into_iter().chain(failing).filter(|row| row.0.starts_with(below)) {
+        for matter in MATTERS {
+            if place.ends_with('/') && matter.0 == "garbage" {
                 continue;
             }
-            let case = Case::new(place, matter, put);
-            if let Err(why) = case.judge(*others) {
+            let case = Case::new(place, ends, matter);
+            if let Err(why) = case.judge(others) {
                 let log = case.ci.log();
                 let end: Vec<&str> = log.lines().rev().take(12).collect();
                 wrong.push(format!(
@@ -333,7 +316,37 @@ fn in_the_scripts() {
 #[test]
 #[ignore = "second tier"]
 fn in_the_home() {
-    for file in ["addresses", "forge-token", "build.log"] {
+    for file in ["addresses", "forge-token", "build.log", "environment.sh", "work/"] {
         try_all(file);
+    }
+}
+
+#[test]
+#[ignore = "second tier"]
+fn in_the_place_of_a_hold() {
+    if !root() {
+        return;
+    }
+    for matter in MATTERS {
+        let case = Case::new("queue/hold", "true", matter);
+        let is_held = case.path.symlink_metadata().is_ok();
+        assert_eq!(case.build(), (0, String::new()), "{}", case.what);
+        assert_eq!(case.others_built(), if is_held { 0 } else { 10 }, "{}", case.what);
+        if is_held {
+            case.look().unwrap();
+            for verb in ["status", "check"] {
+                let (_, said) = case.run(&[verb]);
+                assert!(said.contains("hold") || said.contains("held"), "{} {verb}: {said}", case.what);
+            }
+            let (code, said) = case.run(&["unhold"]);
+            assert!([0, 1].contains(&code), "{}: {code} {said}", case.what);
+            if code != 0 {
+                assert!(said.contains("queue/hold"), "{}: {said}", case.what);
+                clear(&case.path);
+            }
+            assert_eq!(case.build(), (0, String::new()), "{}", case.what);
+            assert_eq!(case.others_built(), 10, "{}", case.what);
+        }
+        assert_eq!(case.heard(), [""; 0], "{}", case.what);
     }
 }

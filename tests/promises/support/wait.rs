@@ -9,14 +9,19 @@ use std::{
 pub const DEADLINE: Duration = Duration::from_secs(240);
 
 /// Waits until `look` finds something.
-pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+pub fn until<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
+    within(look).unwrap_or_else(|| panic!("waited in vain: {what}"))
+}
+
+/// The same for who goes on after a hang: nothing is found then.
+pub fn within<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
     let begun = Instant::now();
     let mut pause = Duration::from_micros(200);
     loop {
-        if let Some(found) = look() {
+        let found = look();
+        if found.is_some() || begun.elapsed() >= DEADLINE {
             return found;
         }
-        assert!(begun.elapsed() < DEADLINE, "waited in vain: {what}");
         thread::sleep(pause);
         pause = (2 * pause).min(Duration::from_millis(10));
     }
