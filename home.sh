@@ -21,8 +21,11 @@ is() {
 # runs PROGRAM FILE: the number in a pid file, if a process of that program has it.
 runs() {
     local pid
-    pid=$(cat -- "$2" 2>/dev/null) && [[ $pid =~ ^[1-9][0-9]*$ ]] && is "$pid" "$1" && echo "$pid"
+    [[ -f $2 ]] && pid=$(cat -- "$2" 2>/dev/null) && [[ $pid =~ ^[1-9][0-9]*$ ]] && is "$pid" "$1" && echo "$pid"
 }
+
+# may_append FILE: whether lines can go to its end; nobody waits for the reader of a FIFO.
+may_append() { [[ -f $1 || ! -e $1 ]] && : >>"$1"; }
 
 # news LOG BEFORE: what a log has beyond its first so many bytes.
 news() { tail -c "+$(($2 + 1))" -- "$1"; }

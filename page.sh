@@ -19,7 +19,7 @@ start_page() {
         say "no page: there is no $statusd; cd $checkout && cargo build --release --locked" >&2
         return
     fi
-    if ! (umask 027 && : >>"$log"); then
+    if ! (umask 027 && may_append "$log"); then
         say "no page: cannot write $log" >&2
         return
     fi

@@ -74,7 +74,7 @@ fi
 
 # Two starts at once: the second waits here until the first has its daemon. A file that only its owner can open is the
 # lock: one that others can read they can lock as well.
-(umask 077 && : >>webhook.lock && chmod 600 webhook.lock) || fail "cannot write $PWD/webhook.lock"
+(umask 077 && may_append webhook.lock && chmod 600 webhook.lock) || fail "cannot write $PWD/webhook.lock"
 exec {lock}>>webhook.lock
 if ! flock --nonblock "$lock"; then
     say "waiting for another start_webhook.sh, which holds $PWD/webhook.lock"
@@ -103,7 +103,7 @@ if [[ $foreground == yes ]]; then
     exec "$webhookd" "${arguments[@]}"
 fi
 
-(umask 027 && : >>"$log") || fail "cannot write $log"
+(umask 027 && may_append "$log") || fail "cannot write $log"
 before=$(stat -c %s -- "$log")
 
 # What bash starts with `&` ignores INT and QUIT, and so would all commands of hooks; so does what nohup(1) or another

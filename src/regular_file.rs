@@ -1,5 +1,5 @@
-//! Opening what somebody else may have put there: only a regular file is read, no link at the end of its path is
-//! followed, and nobody waits for the writer of a FIFO (open(2): O_NOFOLLOW, O_NONBLOCK).
+//! Opening what somebody else may have put there: only a regular file is read, no link at the end of the path of a file of
+//! ours is followed, and nobody waits for the writer of a FIFO (open(2): O_NOFOLLOW, O_NONBLOCK).
 
 use std::{
     fs::{File, OpenOptions},
@@ -83,6 +83,18 @@ pub fn create(path: &Path, mode: u32) -> io::Result<File> {
 /// What a small file of ours says, in JSON; none if it is not there or cannot be read.
 pub fn json<T: DeserializeOwned>(path: &Path) -> Option<T> {
     serde_json::from_slice(&read(path).ok()??).ok()
+}
+
+/// Opens for reading what people have put there, perhaps as a link to elsewhere: in the end it has to be a file. Nobody waits
+/// for the writer of a FIFO here either.
+pub fn open_through_links(path: &Path) -> io::Result<File> {
+    let flags = OFlags::NONBLOCK.bits().cast_signed();
+    let file = fs_err::OpenOptions::from_options(OpenOptions::new().read(true).custom_flags(flags).clone())
+        .open(path)?;
+    if file.metadata()?.is_file() {
+        return Ok(file.into_file());
+    }
+    Err(io::Error::new(ErrorKind::InvalidInput, format!("{} is no file", path.display())))
 }
 
 /// Opens `path` for reading.

@@ -1,16 +1,15 @@
 //! The script of one build: which chunks, in which order, and what stands around them.
 
 use std::{
-    fs::OpenOptions,
     io::{self, ErrorKind, Read},
-    os::unix::fs::OpenOptionsExt,
     path::Path,
 };
 
-use rustix::fs::OFlags;
-
 use super::placeholder;
-use crate::queue::{BuildRequest, EntryId};
+use crate::{
+    queue::{BuildRequest, EntryId},
+    regular_file,
+};
 
 /// The chunks in their order; without the last a build has no other purpose than to build.
 const CHUNKS: [(&str, bool); 3] = [("checkout_repos", true), ("build_packages", true), ("distribute", false)];
@@ -87,12 +86,9 @@ fn first_of(scripts: &Path, names: &[String]) -> io::Result<Option<(String, Vec<
     Ok(None)
 }
 
-/// A chunk may be a link, but has to be a file in the end; nobody waits for the writer of a FIFO.
+/// A chunk may be a link, but has to be a file in the end.
 pub fn read_chunk(path: &Path) -> io::Result<Option<Vec<u8>>> {
-    let flags = OFlags::NONBLOCK.bits().cast_signed();
-    let opened = fs_err::OpenOptions::from_options(OpenOptions::new().read(true).custom_flags(flags).clone())
-        .open(path);
-    let file = match opened {
+    let file = match regular_file::open_through_links(path) {
         // A link to nothing is a mistake, not a chunk that was left out.
         Err(error) if error.kind() == ErrorKind::NotFound && path.symlink_metadata().is_err() => {
             return Ok(None);
@@ -100,14 +96,9 @@ pub fn read_chunk(path: &Path) -> io::Result<Option<Vec<u8>>> {
         Err(error) => return Err(error),
         Ok(file) => file,
     };
-    let is_no_chunk =
-        |what: &str| Err(io::Error::new(ErrorKind::InvalidInput, format!("{} {what}", path.display())));
-    let metadata = file.metadata()?;
-    if !metadata.is_file() {
-        return is_no_chunk("is no file");
-    }
-    if metadata.len() > LONGEST_CHUNK {
-        return is_no_chunk("is longer than a chunk can be, 4 MiB");
+    if file.metadata()?.len() > LONGEST_CHUNK {
+        let why = format!("{} is longer than a chunk can be, 4 MiB", path.display());
+        return Err(io::Error::new(ErrorKind::InvalidInput, why));
     }
     let mut text = Vec::new();
     file.take(LONGEST_CHUNK).read_to_end(&mut text)?;

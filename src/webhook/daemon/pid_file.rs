@@ -2,13 +2,18 @@
 
 use std::{
     fs::{DirBuilder, OpenOptions},
-    io::{self, Write},
+    io::{self, Read, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
     process,
 };
 
+use rustix::fs::OFlags;
+
 use crate::error_chain::at;
+
+/// It may be a FIFO, and nobody is at its other end.
+const WITHOUT_WAITING: i32 = OFlags::NONBLOCK.bits().cast_signed();
 
 /// A pid file of ours, removed with this value.
 #[derive(Debug)]
@@ -17,7 +22,7 @@ pub struct PidFile(PathBuf);
 impl PidFile {
     /// Writes `path`, unless it holds the number of a process that lives.
     pub fn create(path: &Path) -> io::Result<Self> {
-        if let Ok(text) = std::fs::read_to_string(path)
+        if let Ok(text) = read(path)
             && let Ok(pid) = text.trim().parse::<u32>()
             && pid != process::id()
             && Path::new("/proc").join(pid.to_string()).exists()
@@ -34,6 +39,7 @@ impl PidFile {
             .create(true)
             .truncate(true)
             .mode(0o600)
+            .custom_flags(WITHOUT_WAITING)
             .open(path)
             .map_err(at(path.display()))?;
         file.write_all(process::id().to_string().as_bytes()).map_err(at(path.display()))?;
@@ -45,8 +51,16 @@ impl Drop for PidFile {
     fn drop(&mut self) {
         // A second daemon may have taken the name meanwhile, in spite of everything: its file stays.
         let own = process::id().to_string();
-        if std::fs::read_to_string(&self.0).is_ok_and(|text| text.trim() == own) {
+        if read(&self.0).is_ok_and(|text| text.trim() == own) {
             let _ = std::fs::remove_file(&self.0);
         }
     }
+}
+
+fn read(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    let file = OpenOptions::new().read(true).custom_flags(WITHOUT_WAITING).open(path)?;
+    // No number is longer.
+    file.take(64).read_to_string(&mut text)?;
+    Ok(text)
 }

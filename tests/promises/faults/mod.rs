@@ -11,5 +11,6 @@ mod slurm;
 mod stored;
 mod storm;
 mod strange_files;
+mod strange_starts;
 mod supersede;
 mod through_the_hook;

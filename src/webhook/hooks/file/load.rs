@@ -1,6 +1,11 @@
 //! A hooks file: JSON or YAML, expanded as a template first if that was asked for.
 
-use std::{ffi::OsString, os::unix::ffi::OsStringExt, path::Path};
+use std::{
+    ffi::OsString,
+    io::{self, Read},
+    os::unix::ffi::OsStringExt,
+    path::Path,
+};
 
 use super::{
     properties,
@@ -8,7 +13,8 @@ use super::{
     yaml::{self, Parsed, YamlError},
 };
 use crate::{
-    error_chain::in_full,
+    error_chain::{at, in_full},
+    regular_file,
     webhook::{
         go::template::{self, World},
         hooks::hook::Hook,
@@ -30,7 +36,7 @@ pub fn load(path: &Path, template: bool) -> Result<Loaded, LoadError> {
         return Ok(Loaded::default());
     }
     let file = path.display().to_string();
-    let text = fs_err::read(path).map_err(|error| LoadError(in_full(&error)))?;
+    let text = read(path).map_err(|error| LoadError(in_full(&error)))?;
     let text = String::from_utf8(text).map_err(|error| {
         let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
         let line = 1 + String::from_utf8_lossy(before).matches('\n').count();
@@ -41,10 +47,16 @@ pub fn load(path: &Path, template: bool) -> Result<Loaded, LoadError> {
         return if text.contains("{{") { unexpanded(&file, parsed) } else { parsed };
     }
     let environment = |name: &str| std::env::var_os(name).map(OsString::into_vec);
-    let read = |path: &str| fs_err::read(path).ok();
-    let world = World { environment: &environment, file: &read };
+    let world = World { environment: &environment, file: &|path| read(Path::new(path)).ok() };
     let expanded = template::expand(&text, &world).map_err(|error| LoadError(format!("{file}:{error}")))?;
     parse(&file, &expanded)
+}
+
+/// Who loads hooks while they are served must not wait, and reads nothing that never ends.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    regular_file::open_through_links(path)?.read_to_end(&mut bytes).map_err(at(path.display()))?;
+    Ok(bytes)
 }
 
 /// A secret that stands there as `{{ getenv "SECRET" }}` is known to everybody.
