@@ -32,8 +32,11 @@ point_head() {
     fi
 }
 
+# git would wait for who writes into a FIFO.
+is_plain() { [ -z "$(find "$mirror" ! -type d ! -type f -print -quit)" ]; }
+
 refresh() {
-    if [ ! -L "$mirror" ] && [ -d "$mirror" ] && [ -O "$mirror" ] && [ ! -e "$mirror.bad" ]; then
+    if [ ! -L "$mirror" ] && [ -d "$mirror" ] && [ -O "$mirror" ] && [ ! -e "$mirror.bad" ] && is_plain; then
         if fetch && point_head; then return; fi
         # Is it the mirror's fault, or the forge's?
         git ls-remote --quiet -- "$url" HEAD >/dev/null

@@ -95,6 +95,20 @@ fn a_build_that_wrecks_its_own_record_is_told_of_as_if_it_had_not() {
 }
 
 #[test]
+fn a_build_that_wrecks_what_its_launcher_has_said_has_its_verdict_all_the_same() {
+    for wreck in ["rm -f $l", "rm -f $l; mkfifo $l", "rm -f $l; ln -s /dev/zero $l", "rm -f $l; mkdir $l"] {
+        let mut ci = bad_does(&format!("l=$TEST_HOME/builds/$AMP_CI_BUILD_ID/launcher.log; {wreck}; exit 3"));
+        let dir = ci.home().display().to_string();
+        ci.set("AMP_CI_LAUNCHER", &format!("env TEST_HOME={dir}"));
+        let id = push_all(&ci);
+        ci.build(2);
+        assert_others_built(&ci, wreck);
+        assert_eq!(result(&ci, &id)["outcome"], "failed", "{wreck}: {}", ci.log());
+        assert_eq!(heard(&ci), ["ana@example.org"], "{wreck}");
+    }
+}
+
+#[test]
 fn what_stands_in_a_record_s_place_makes_its_build_an_error_and_keeps_nobody_else() {
     type Put = fn(&Path);
     let strange: [(&str, Put); 5] = [

@@ -11,6 +11,7 @@ mod slurm;
 mod stored;
 mod storm;
 mod strange_files;
+mod strange_mirrors;
 mod strange_starts;
 mod supersede;
 mod through_the_hook;
