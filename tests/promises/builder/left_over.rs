@@ -5,7 +5,6 @@ use std::{
     os::unix::fs::PermissionsExt,
     path::Path,
     process::{Command, Stdio},
-    time::Instant,
 };
 
 use rustix::fs::{StatVfsMountFlags, statvfs};
@@ -17,6 +16,7 @@ use crate::support::{
     installation::{Installation, Push},
     need::{or_skip, root},
     process::{Running, lives, signal_to},
+    strace,
     wait::wait_until,
 };
 
@@ -83,6 +83,27 @@ impl Sudo {
         Running::start(&mut self.command(&["--threads", "2"])).wait()
     }
 
+    /// One after the other: the signals that are sent and the programs that are started, in order.
+    fn build_traced(&self) -> Vec<String> {
+        self.give_away();
+        let (trace, build) = (self.program.path().join("trace"), self.command(&["--threads", "1"]));
+        let mut traced = self.ci.command("strace");
+        traced.args(["-f", "-s", "1000", "--signal=none", "-e", "trace=kill,execve", "-o"]).arg(&trace);
+        traced.arg(build.get_program()).args(build.get_args());
+        let mut traced = Running::start(traced.stdout(Stdio::null()).stderr(Stdio::null()));
+        let state = self.ci.path("queue/drain.json");
+        wait_until("build ends", || {
+            let state: Value =
+                fs::read(&state).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
+            state["ended"].is_string()
+        });
+        // It would follow what is left to its end.
+        traced.signal("KILL");
+        traced.wait();
+        let trace = fs::read_to_string(trace).unwrap();
+        trace.lines().filter_map(|line| Some(line.split_once(' ')?.1.trim_start().to_string())).collect()
+    }
+
     fn left(&self) -> Value {
         let text = fs::read(self.ci.path("queue/left-over.json")).unwrap_or_else(|_| b"{}".to_vec());
         serde_json::from_slice(&text).unwrap()
@@ -144,9 +165,7 @@ fn root_s_process_that_a_build_leaves_is_told_of_once_and_keeps_only_that_build_
         for repository in ["a", "b", "c", "d"] {
             sudo.push(repository);
         }
-        let begun = Instant::now();
         assert_eq!(sudo.build(), 1);
-        assert!(begun.elapsed().as_secs() < 20, "nobody waits for it again");
         assert_eq!(ci.records().len(), 4, "{}", ci.log());
         assert_eq!(ci.entries(), [format!("build-{id}")]);
         assert_eq!(told(&sudo.heard()), 1, "{:?}", sudo.heard());
@@ -165,6 +184,31 @@ fn root_s_process_that_a_build_leaves_is_told_of_once_and_keeps_only_that_build_
         assert!(ci.log().contains("over: what builds have left"), "{}", ci.log());
         ci.assert_all_over();
     }
+}
+
+#[test]
+fn what_does_not_end_is_given_up_once_and_no_build_after_it_waits_for_that_again() {
+    let Some(sudo) = Sudo::new().filter(|_| strace::is_there()) else { return };
+    let ci = &sudo.ci;
+    ci.chunk("checkout_repos", "true");
+    let (leave, pid) = (sudo.leave("pid"), ci.path("pid"));
+    let leave = format!("({leave} &); until [ -e {} ]; do sleep 0.01; done", pid.display());
+    ci.chunk("build_packages", &format!("if [ {{repository}} = leaves ]; then {leave}; fi"));
+    sudo.push("leaves");
+    let [next, ..] = ["a", "b", "c"].map(|repository| sudo.push(repository));
+    let trace = sudo.build_traced();
+    assert_eq!(ci.records().len(), 4, "{}", ci.log());
+    let pid = pid_in(&pid);
+    assert!(lives(pid));
+    let is_next = |call: &String| call.starts_with("execve(") && call.contains(&next);
+    let (then, later) = trace.split_at(trace.iter().position(is_next).expect("it is started"));
+    // Who waits for it tries to end it meanwhile.
+    let tries = |calls: &[String]| {
+        let is_try = |call: &&String| call.starts_with(&format!("kill({pid}, SIG"));
+        calls.iter().filter(is_try).count()
+    };
+    assert!(tries(then) > 0, "{trace:?}");
+    assert_eq!(tries(later), 0, "{later:?}");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::{
     io::{Read, Write},
     net::TcpStream,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use serde_json::json;
@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::support::{
     daemon::{Daemon, Setup, hooks_file, shell},
     http::raw_request,
-    wait::{DEADLINE, wait_until},
+    wait::wait_until,
 };
 
 /// What the daemon may take at most, in kibibytes, with what these tests ask of it.
@@ -74,10 +74,10 @@ fn a_body_that_never_ends_is_cut_off_and_others_are_served_meanwhile() {
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     stream.write_all(b"POST /hooks/rule HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n").unwrap();
     let chunk = [b"10000\r\n", &vec![b'x'; 0x10000][..], b"\r\n"].concat();
-    let (mut sent, begun) = (0_u64, Instant::now());
+    let mut sent = 0_u64;
     while stream.write_all(&chunk).is_ok() {
         sent += 0x10000;
-        assert!(begun.elapsed() < DEADLINE, "it stops taking it");
+        assert!(sent < 1 << 30, "it stops taking it");
         if sent == 0x10000 * 100 {
             assert_serves(&daemon, "in mid-body");
         }
