@@ -169,6 +169,8 @@ impl<'a> Attempt<'a> {
         let end = self.record.begin_try(running).map_err(Fault::at(RECORD)).and_then(|on_record| {
             let end = match (self.take_mirrors(&text), &self.builder.settings.launcher) {
                 (Err(Stopped), _) => Ok(ScriptEnd::Stopped),
+                // Meanwhile.
+                (Ok(()), _) if self.cancel.has_rung() => Ok(ScriptEnd::Cancelled(None, None)),
                 (Ok(()), None) => self.run_here(&on_record, &mut output),
                 (Ok(()), Some(_)) => self.run_launched(&on_record, &text, &mut output),
             };

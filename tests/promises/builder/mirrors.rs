@@ -7,11 +7,15 @@ use std::{
     process::Command,
 };
 
+use serde_json::Value;
+
 use super::isolation::{documented_launcher, has_walls};
 use crate::support::{
-    files::names,
+    files::{executable, names},
+    git_server::GitServer,
     installation::{Installation, Push, Record},
     mount::Mount,
+    process::Running,
     repositories::Repositories,
     wait::wait_until,
 };
@@ -429,4 +433,111 @@ fn behind_walls_it_is_read_where_it_is_let_in_and_the_clone_is_plain_where_it_is
         assert_eq!(output.contains("+ from_forge forge_has_all_but_ours"), is_plain, "{output}");
     }
     assert!(!site.ci.log().contains("without a mirror"), "{}", site.ci.log());
+}
+
+/// A forge that can hang, and an installation with mirrors of it.
+struct Hanging {
+    _forge: Repositories,
+    server: GitServer,
+    ci: Installation,
+    push: Push,
+}
+
+impl Hanging {
+    fn new() -> Self {
+        let forge = Repositories::new();
+        let commit = forge.commit("amp_mgms", &[("content", "x")]);
+        let server = GitServer::start(&forge, &["amp_mgms", "amp_bootstrap"], "ci:password");
+        let mut ci = forge.installation();
+        fs::create_dir(ci.path("mirrors")).unwrap();
+        ci.set("AMP_CI_GIT_BASE", &server.base("ci:password")).set("GIT_ALLOW_PROTOCOL", "http:file");
+        Self { _forge: forge, server, ci, push: Push { commit, ..Push::to("amp_mgms", "main") } }
+    }
+
+    /// A build that waits for the forge.
+    fn hang(&self) -> (String, Running) {
+        self.server.hold(true);
+        let id = self.ci.deliver(&self.push);
+        let build = self.ci.start_build(2);
+        wait_until("git waits for the forge", || {
+            self.ci.living().iter().any(|line| line.contains("/mirrors/amp_mgms"))
+        });
+        (id, build)
+    }
+
+    fn cancel(&self, id: &str) {
+        let cancel = self.ci.command("build").args(["cancel", id]).env("SUDO_USER", "ana").output().unwrap();
+        assert!(cancel.status.success(), "{}", String::from_utf8_lossy(&cancel.stderr));
+    }
+
+    fn record(&self, id: &str) -> Record {
+        self.ci.records().into_iter().find(|record| record.id == id).expect("a record")
+    }
+
+    fn assert_cancelled(&self, id: &str) {
+        let record = self.record(id);
+        assert_eq!(
+            (record.outcome(), &record.result["rc"]),
+            ("cancelled", &Value::Null),
+            "{}",
+            self.ci.log()
+        );
+        assert!(record.result["by"].as_str().unwrap().starts_with("ana@"), "{}", record.result);
+        assert_eq!(record.output(), "", "its script was never begun");
+        assert!(self.ci.letters().is_empty());
+        let failed = names(&self.ci.path("mirrors")).into_iter().find(|name| name.ends_with(".failed"));
+        assert_eq!(failed, None, "the forge is asked again by the next build");
+    }
+
+    /// The next one has its mirrors.
+    fn assert_builds(&self) {
+        self.server.hold(false);
+        let id = self.ci.deliver(&self.push);
+        self.ci.build(1);
+        assert_eq!(self.record(&id).outcome(), "succeeded", "{}", self.record(&id).output());
+        assert!(!self.ci.log().contains("without a mirror"), "{}", self.ci.log());
+        assert!(self.ci.path("mirrors/amp_mgms.git/HEAD").exists());
+    }
+}
+
+#[test]
+fn who_is_cancelled_while_a_mirror_is_brought_up_to_date_is_ended_at_once_and_the_mirror_stays_good() {
+    for ignores_term in [false, true] {
+        let mut site = Hanging::new();
+        if ignores_term {
+            executable(&site.ci.path("git"), "#!/bin/sh\nPATH=${PATH#*:}; trap '' TERM; exec git \"$@\"\n");
+            let path = format!("{}:{}", site.ci.home().display(), std::env::var("PATH").unwrap());
+            site.ci.set("PATH", &path);
+        }
+        // At its first clone, and at a fetch.
+        for is_there in [false, true] {
+            let mark = site.ci.path("mirrors/amp_mgms.git/mark");
+            if is_there {
+                fs::write(&mark, "").unwrap();
+            }
+            let (id, mut build) = site.hang();
+            site.cancel(&id);
+            assert_eq!(build.wait(), 0, "{}", site.ci.log());
+            site.assert_cancelled(&id);
+            site.ci.assert_all_over();
+            site.assert_builds();
+            assert_eq!(mark.exists(), is_there, "it is not made anew");
+        }
+    }
+}
+
+#[test]
+fn who_is_cancelled_while_another_brings_its_mirror_up_to_date_does_not_wait_for_that() {
+    let site = Hanging::new();
+    let (first, mut build) = site.hang();
+    let second = site.ci.deliver(&Push { commit: site.push.commit.clone(), ..Push::to("amp_mgms", "other") });
+    wait_until("it is begun", || site.ci.path(&format!("builds/{second}/running.json")).exists());
+    site.cancel(&second);
+    wait_until("it is over", || site.ci.path(&format!("builds/{second}/result.json")).exists());
+    site.assert_cancelled(&second);
+    assert!(!site.ci.path(&format!("builds/{first}/result.json")).exists(), "the other one still waits");
+    site.server.hold(false);
+    assert_eq!(build.wait(), 0);
+    assert_eq!(site.record(&first).outcome(), "succeeded", "{}", site.record(&first).output());
+    site.assert_builds();
 }
