@@ -36,6 +36,13 @@ pub fn is_local(variable: &OsStr) -> bool {
     })
 }
 
+/// The line of what git said that tells why it failed.
+pub fn complaint(said: &str) -> Cow<'_, str> {
+    let mut lines = said.lines().rev();
+    let fatal = lines.clone().find(|line| line.starts_with("fatal: "));
+    printable(fatal.or_else(|| lines.find(|line| !line.trim().is_empty())).unwrap_or("git said nothing"))
+}
+
 /// `AMP_CI_GIT_BASE`: what stands before each repository's name in its URL. Only git gets to know as whom we fetch, and
 /// only for URLs that begin so. `Debug` shows no password.
 #[derive(Clone, PartialEq, Eq)]

@@ -19,8 +19,8 @@ use super::{
 use crate::{
     directory, durable,
     error_chain::in_full,
+    git,
     queue::{Claimed, lock_file},
-    text::printable,
 };
 
 /// The variable that names their directory. A script that does not have the word in it gets none.
@@ -212,8 +212,7 @@ impl Keeper<'_> {
             ProcessEnd::Cancelled(_) => "cancelled".to_string(),
         };
         let said = String::from_utf8_lossy(&said);
-        let last = said.trim_end().lines().last().unwrap_or("git said nothing");
-        Err(io::Error::other(format!("{what} of {}: {why}: {}", mirror.display(), printable(last))))
+        Err(io::Error::other(format!("{what} of {}: {why}: {}", mirror.display(), git::complaint(&said))))
     }
 }
 

@@ -105,11 +105,7 @@ fn ask(
         }
         _ => {
             let words = String::from_utf8_lossy(&words);
-            let words = words.trim_end().lines().last().unwrap_or("git said nothing").to_string();
-            Err(io::Error::other(format!(
-                "git ls-remote ended with {status}: {}",
-                crate::text::printable(&words)
-            )))
+            Err(io::Error::other(format!("git ls-remote ended with {status}: {}", git::complaint(&words))))
         }
     }
 }

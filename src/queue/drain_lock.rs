@@ -63,6 +63,16 @@ impl DrainLock {
         }
     }
 
+    /// The process that has taken it, if the kernel tells.
+    pub fn holder(queue: &Path) -> Option<i32> {
+        lock_file::holder(&queue.join(".drain"))
+    }
+
+    /// Makes room for a lock that nobody has.
+    pub fn displace(queue: &Path) -> io::Result<()> {
+        lock_file::move_aside(&queue.join(".drain"))
+    }
+
     /// Is the file that we hold the lock on still the one of that name? If somebody has removed it, it keeps no
     /// other `build` out, and nothing more may be claimed.
     pub fn is_held(&self) -> bool {

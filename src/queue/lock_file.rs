@@ -92,6 +92,18 @@ pub fn lock_while(file: &File, limit: Duration, goes_on: impl Fn() -> bool) -> i
     Ok(true)
 }
 
+/// The process that has taken the lock on a file, by /proc/locks (proc(5)): `1: FLOCK ADVISORY WRITE PID MAJOR:MINOR:INODE ...`.
+pub fn holder(path: &Path) -> Option<i32> {
+    let file = path.symlink_metadata().ok()?;
+    let (major, minor) = (rustix::fs::major(file.dev()), rustix::fs::minor(file.dev()));
+    let file = format!("{major:02x}:{minor:02x}:{}", file.ino());
+    let locks = fs::read_to_string("/proc/locks").ok()?;
+    locks.lines().find_map(|line| {
+        let fields: Vec<&str> = line.split_ascii_whitespace().collect();
+        (fields.get(1) == Some(&"FLOCK") && fields.get(5) == Some(&&*file)).then(|| fields[4].parse().ok())?
+    })
+}
+
 /// Is the file that was opened still the one of that name? A lock on one that was removed keeps nobody out.
 pub fn is_in_place(file: &File, path: &Path) -> bool {
     let (Ok(opened), Ok(named)) = (file.metadata(), path.symlink_metadata()) else { return false };

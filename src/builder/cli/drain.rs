@@ -12,7 +12,10 @@ use std::{
 use anyhow::Context;
 use clap::Args;
 use lettre::Address;
-use rustix::process::{Pid, Signal, getpid, kill_process};
+use rustix::{
+    io::Errno,
+    process::{Pid, Signal, getpid, kill_process, test_kill_process},
+};
 use signal_hook::{
     consts::{
         SIGABRT, SIGALRM, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2,
@@ -105,7 +108,7 @@ fn drain_queue(home: Home, settings: Settings, pace: Pace, debug: bool) -> anyho
     // Past a limit of file sizes (`ulimit -f`) a write fails, as on a full disk, instead of ending us.
     signal_hook::flag::register(SIGXFSZ, Arc::default())?;
     refuse_beside_the_original(&home.queue())?;
-    let Some(lock) = DrainLock::lock(&home.queue()).context("the queue cannot be used")? else {
+    let Some((lock, displaced)) = take_lock(&home).context("the queue cannot be used")? else {
         let drain: Option<DrainState> = regular_file::json(&home.queue().join(drain_state::FILE_NAME));
         let pid = drain.and_then(|drain| drain.pid);
         say_to_person(|| another_is_at_work(pid));
@@ -119,6 +122,11 @@ fn drain_queue(home: Home, settings: Settings, pace: Pace, debug: bool) -> anyho
     let delivery = Delivery { outbox: outbox.clone(), server, letterhead: letterhead.clone() };
     let log = log::start(&home.build_log(), debug);
     let mut faults = FaultLog::recall(&home, delivery.clone(), &lock, log.is_ok());
+    if let Some(pid) = displaced {
+        tracing::warn!(
+            "process {pid}, which a build has left, had the lock on queue/.drain: there is another file now"
+        );
+    }
     warn_of_unknown_settings(&home);
     // For people only.
     let _ = faults.show();
@@ -152,6 +160,25 @@ fn drain_queue(home: Home, settings: Settings, pace: Pace, debug: bool) -> anyho
             Ok(1)
         }
     }
+}
+
+/// Takes the lock, also from what a build of a `build` that died has left, and whose file is then put aside: it may have
+/// waited for it.
+fn take_lock(home: &Home) -> io::Result<Option<(DrainLock, Option<i32>)>> {
+    let queue = home.queue();
+    if let Some(lock) = DrainLock::lock(&queue)? {
+        return Ok(Some((lock, None)));
+    }
+    let is_gone = |pid| test_kill_process(pid) == Err(Errno::SRCH);
+    let is_left = |pid: i32| match sender::look(pid, &home.tag()) {
+        Sender::Build(_) => true,
+        // And something that it has started keeps the file open, as no `build` has it.
+        Sender::Gone => Pid::from_raw(pid).is_some_and(is_gone),
+        Sender::Other => false,
+    };
+    let Some(pid) = DrainLock::holder(&queue).filter(|pid| is_left(*pid)) else { return Ok(None) };
+    DrainLock::displace(&queue)?;
+    Ok(DrainLock::lock(&queue)?.map(|lock| (lock, Some(pid))))
 }
 
 /// Why nothing happens, to who sits there and waits for it; cron would mail it each minute.

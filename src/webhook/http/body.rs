@@ -97,6 +97,7 @@ async fn collect(
     limits: &BodyLimits,
     memory: &MemoryShare,
 ) -> Result<ReceivedBody, BodyRefused> {
+    let announced = body.size_hint().upper().unwrap_or(u64::MAX);
     let reservation = memory.reserve(0).ok_or(BodyRefused::NoRoom)?;
     let mut received = ReceivedBody { bytes: Vec::new(), reservation, cut_off: None };
     while let Some(frame) = poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)).await {
@@ -114,14 +115,15 @@ async fn collect(
         if length > limits.size {
             return Err(BodyRefused::TooLarge);
         }
-        if let Some(more) = length.checked_sub(received.reservation.bytes()) {
-            received.reservation.add(memory.reserve(more).ok_or(BodyRefused::NoRoom)?);
+        let have = received.bytes.capacity();
+        if length > have {
+            // Twice as much each time, but no more than is to come; what is counted is what is held.
+            let most = usize::try_from(announced).unwrap_or(limits.size).clamp(length, limits.size);
+            let wanted = (have * 2).clamp(length, most);
+            received.reservation.add(memory.reserve(wanted - have).ok_or(BodyRefused::NoRoom)?);
+            received.bytes.reserve_exact(wanted - received.bytes.len());
         }
-        if received.bytes.is_empty() {
-            received.bytes = data.into();
-        } else {
-            received.bytes.extend_from_slice(&data);
-        }
+        received.bytes.extend_from_slice(&data);
     }
     Ok(received)
 }

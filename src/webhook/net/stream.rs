@@ -98,12 +98,19 @@ pub struct Stream {
     pub head: Arc<HeadRoom>,
 }
 
+/// What is read at a time. Less than hyper's buffer has at first: one that is filled doubles, and is nobody's to count.
+const PIECE: usize = (8 << 10) - 1;
+
 impl AsyncRead for Stream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let length = buf.remaining().min(PIECE);
         loop {
             ready!(either!(self.socket, stream => stream.poll_read_ready(cx)))?;
-            match either!(self.socket, stream => stream.try_read_buf(buf)) {
-                Ok(read) if self.head.take(read) => return Poll::Ready(Ok(())),
+            match either!(self.socket, stream => stream.try_read(buf.initialize_unfilled_to(length))) {
+                Ok(read) if self.head.take(read) => {
+                    buf.advance(read);
+                    return Poll::Ready(Ok(()));
+                }
                 Ok(_) => return Poll::Ready(Err(io::ErrorKind::OutOfMemory.into())),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Poll::Ready(Err(error)),

@@ -8,7 +8,7 @@ use std::{
 
 use crate::support::{
     installation::{Installation, Push},
-    process::{Running, signal_to, wait_for_name},
+    process::{Running, processes, signal_to, wait_for_name},
     wait::wait_until,
 };
 
@@ -100,6 +100,33 @@ fn once_the_drain_lock_s_file_is_removed_nothing_more_is_claimed_and_somebody_he
     assert!(ci.letters().iter().any(|letter| letter.stem.starts_with("trouble-")), "the fallback hears");
     assert_eq!(ci.build_to_its_end(1), 0);
     assert_eq!(ci.records().len(), 2);
+}
+
+#[test]
+fn what_a_dead_build_has_left_cannot_keep_the_drain_lock() {
+    // Once the process that took it is there, once it has left the open file to another.
+    for taker in [
+        "exec flock {queue}/.drain sleep 7773.5",
+        "exec 9<>{queue}/.drain; flock 9; sleep 7773.5 & disown; exit",
+    ] {
+        let ci = Installation::new();
+        let taker = taker.replace("{queue}", &ci.path("queue").display().to_string());
+        ci.chunk("checkout_repos", "true");
+        let bad = format!(
+            "[ -e {0} ] && exit; touch {0}; setsid bash -c '{taker}' & sleep 0.2; kill -9 $PPID; sleep 1000",
+            ci.path("once").display()
+        );
+        ci.chunk("build_packages", &format!("if [ {{repository}} = bad ]; then {bad}; fi; true"));
+        ci.push(&Push::to("bad", "main"));
+        assert_eq!(ci.start_build(1).wait(), -9);
+        wait_until("it has the lock", || !processes(|line| line.contains("sleep 7773.5")).is_empty());
+        ci.push(&Push::to("good", "main"));
+        ci.build(1);
+        assert_eq!(ci.records().len(), 2, "{taker}: {}", ci.log());
+        assert!(ci.log().contains("which a build has left, had the lock"), "{}", ci.log());
+        ci.assert_all_over();
+        assert_eq!(processes(|line| line.contains("7773.5")), [""; 0]);
+    }
 }
 
 #[test]
