@@ -21,7 +21,7 @@ use super::{
     builder::Builder,
     completion::Ended,
     fault::Fault,
-    judgement::{Judgement, Try},
+    judgement::{Judgement, Try, tries},
     launcher::{launched::Job, verdict_line::Nonce},
     left_over, machine,
     mail::letters,
@@ -96,8 +96,8 @@ impl<'a> Attempt<'a> {
     fn begin(builder: &'a Builder, entry: &'a Claimed, cancel: &'a Bell) -> Self {
         let record = builder.record(&entry.id);
         let before = record.running();
-        let number = before.as_ref().map_or(0, |before| before.attempt) + 1;
         let put_back = Retry::of(&builder.home.queue(), &entry.id);
+        let number = tries(before.as_ref(), put_back.as_ref()) + 1;
         Self {
             builder,
             entry,
@@ -344,7 +344,10 @@ impl<'a> Attempt<'a> {
                 return Ok(AttemptEnd::NoVerdict);
             }
             Judgement::Later(why) => {
-                let retry = Retry::after(self.put_back.as_ref(), Timestamp::now(), why);
+                let mut retry = Retry::after(self.put_back.as_ref(), Timestamp::now(), why);
+                if self.builder.supervisor.is_doubted() {
+                    retry.tries = self.number;
+                }
                 announce::put_back_for_later(self.entry, &retry);
                 let Err(error) = retry.store(&self.builder.home.queue(), &self.entry.id) else {
                     return Ok(AttemptEnd::Later);

@@ -326,6 +326,7 @@ impl Drain<'_> {
             stage: "a build is put back again and again",
             error: io::Error::other(format!("build-{id}, {} times: {}", retry.count, retry.why)),
         });
+        let died = retry.as_ref().is_some_and(|retry| retry.tries > 0);
         let pause = retry.map(|retry| retry.pause(now)).unwrap_or_default();
         // It must not run beside itself.
         let lives_on = LeftOver::of(&self.builder.home).is_of(id);
@@ -334,7 +335,7 @@ impl Drain<'_> {
             pause: if lives_on { pause.max(LOOKS_AGAIN) } else { pause },
             standing,
             is_recorded: false,
-            is_suspect: record.running().is_some_and(|running| running.died),
+            is_suspect: died || record.running().is_some_and(|running| running.died),
         }
     }
 

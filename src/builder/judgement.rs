@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     queue::{Cancel, Retry},
-    records::{Cause, Rc, Verdict},
+    records::{Cause, Rc, RunningAttempt, Verdict},
 };
 
 /// So often a build may take `build` down with it, or come to no verdict, before it is given up.
@@ -25,6 +25,12 @@ const A_DAY: SignedDuration = SignedDuration::from_hours(24);
 
 /// By this exit code: EX_TEMPFAIL of sysexits.h.
 const TEMPFAIL: Rc = Rc::new(75);
+
+/// How many tries of it count: what its record says, or what lies beside its entry, since a build can wreck its record.
+pub fn tries(running: Option<&RunningAttempt>, put_back: Option<&Retry>) -> u32 {
+    let recorded = running.map_or(0, |running| running.attempt);
+    recorded.max(put_back.map_or(0, |put_back| put_back.tries))
+}
 
 /// What follows.
 #[derive(Debug, PartialEq)]
@@ -120,7 +126,7 @@ mod tests {
 
     fn put_back(count: u32, hours: i64) -> Retry {
         let since = Timestamp::UNIX_EPOCH - SignedDuration::from_hours(hours);
-        Retry { count, since, until: Timestamp::UNIX_EPOCH, why: String::new() }
+        Retry { count, since, until: Timestamp::UNIX_EPOCH, why: String::new(), tries: 0 }
     }
 
     fn at(number: u32, put_back: Option<&Retry>) -> Try<'_> {

@@ -1,6 +1,7 @@
 //! After a death of `build`: what is left of its builds is ended, and its claimed entries go back, in order.
 
 use std::{
+    collections::HashSet,
     io,
     path::PathBuf,
     thread,
@@ -15,7 +16,7 @@ use super::{
     builder::Builder,
     completion::Ended,
     fault::Fault,
-    judgement::ATTEMPTS,
+    judgement::{ATTEMPTS, tries},
     launcher::launcher::Launcher,
     left_over, machine,
     mail::letters,
@@ -25,7 +26,7 @@ use crate::{
     directory,
     error_chain::in_full,
     host, proc_table,
-    queue::{Cancel, Claimed, EntryId, EntryState, Listing},
+    queue::{Cancel, Claimed, EntryId, EntryState, Listing, Retry},
     records::{BuildResult, Cause, Record, RunningAttempt, Verdict, excerpt},
 };
 
@@ -51,11 +52,13 @@ pub fn recover(builder: &Builder, listing: &Listing, tell: &mut dyn FnMut(&Fault
         cancel(builder, launcher, &ids)
             .map_err(Fault::at("what an earlier build left on the engine cannot be taken away"))?;
     }
-    for (path, error) in builder.work_dir()?.sweep(&builder.supervisor) {
+    let work_dir = builder.work_dir()?;
+    let begun: HashSet<String> = work_dir.workspaces().into_iter().map(|(id, _)| id).collect();
+    for (path, error) in work_dir.sweep(&builder.supervisor) {
         left_over::note_workspace(builder, path, &error);
     }
     for id in &ids {
-        let Err(error) = recover_one(builder, id) else { continue };
+        let Err(error) = recover_one(builder, id, begun.contains(id.as_str())) else { continue };
         if let Some(fault) = machine::fault(builder) {
             return Err(fault);
         }
@@ -110,7 +113,8 @@ fn unclaimed(builder: &Builder, listing: &Listing) -> io::Result<Vec<EntryId>> {
         .collect())
 }
 
-fn recover_one(builder: &Builder, id: &EntryId) -> io::Result<()> {
+/// `has_begun`: there was a workspace for it.
+fn recover_one(builder: &Builder, id: &EntryId, has_begun: bool) -> io::Result<()> {
     let record = builder.record(id);
     match record.result() {
         Ok(Some(result)) => {
@@ -124,8 +128,10 @@ fn recover_one(builder: &Builder, id: &EntryId) -> io::Result<()> {
         }
         Err(error) => return Err(error),
     }
-    let running = record.running();
-    let tries = running.as_ref().map_or(0, |running| running.attempt);
+    let (running, put_back) = (record.running(), Retry::of(&builder.home.queue(), id));
+    // By a record that says nothing of it: a build can wreck that.
+    let is_unrecorded = has_begun && running.is_none();
+    let tries = tries(running.as_ref(), put_back.as_ref()) + u32::from(is_unrecorded);
     let entry = match builder.lock.read_claimed(id)? {
         EntryState::Request(request, bytes) => Claimed { id: id.clone(), request, bytes },
         EntryState::Missing => {
@@ -141,11 +147,21 @@ fn recover_one(builder: &Builder, id: &EntryId) -> io::Result<()> {
         let mut result =
             BuildResult::new(&Verdict::Error(Cause::Crash, reason), started, 0.0, tries, host::name());
         builder.history.enter(&builder.home, id, &entry.request, &entry.bytes, &mut result);
-        record.commit(&result)?;
-        announce::end(&entry, &result, &excerpt(&record));
+        let output = excerpt(&record);
+        if let Err(error) = record.commit(&result) {
+            let fault = Fault { stage: "the result of a build cannot be recorded", error };
+            let ended =
+                Ended { id, request: &entry.request, result: &result, output: &output, has_begun: true };
+            ended.commit_anew(builder, &record, &entry.bytes, &fault).map_err(|fault| fault.error)?;
+        }
+        announce::end(&entry, &result, &output);
         return complete(builder, &record, id, &result);
     }
     tracing::warn!("{id} goes back to the queue: an earlier build died after claiming it");
+    if is_unrecorded {
+        let retry = Retry::after_death(put_back, Timestamp::now(), tries);
+        retry.store(&builder.home.queue(), id)?;
+    }
     record.set_waiting(true)?;
     if builder.lock.put_back(id)? {
         return Ok(());

@@ -29,6 +29,14 @@ pub struct Retry {
     pub until: Timestamp,
     /// What it met the last time.
     pub why: String,
+    /// How many tries `build` did not outlive, where the record may not say so: a build can wreck that.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub tries: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over references")]
+fn is_none(tries: &u32) -> bool {
+    *tries == 0
 }
 
 impl Retry {
@@ -42,7 +50,15 @@ impl Retry {
         let count = before.map_or(0, |before| before.count) + 1;
         let pause = LONGEST_PAUSE.min(Duration::from_secs(60) * 2_u32.saturating_pow(count.min(10) - 1));
         let since = before.map_or(now, |before| before.since);
-        Self { count, since, until: now + pause, why }
+        let tries = before.map_or(0, |before| before.tries);
+        Self { count, since, until: now + pause, why, tries }
+    }
+
+    /// `build` has died over a try of it. It need not pause.
+    pub fn after_death(before: Option<Self>, now: Timestamp, tries: u32) -> Self {
+        let why = "build died over it".to_string();
+        let before = before.unwrap_or(Self { count: 0, since: now, until: now, why, tries });
+        Self { tries, ..before }
     }
 
     /// How long it still pauses; a time further off than any pause comes from a clock that was wrong.

@@ -250,6 +250,29 @@ fn a_build_that_kills_build_again_and_again_takes_nobody_with_it() {
 }
 
 #[test]
+fn one_that_wrecks_what_its_tries_are_counted_by_and_kills_build_is_given_up_and_takes_nobody_with_it() {
+    let ci = Installation::building(
+        "echo x >> ../../ran-{repository}
+         if [ {repository} = bad ]; then rm -rf \"$(dirname \"$0\")\"; [ -e ../../together ] || until [ -e ../../ran-good ]; do sleep 0.01; done
+             touch ../../together; kill -9 $PPID; sleep 60; fi
+         until [ -e ../../go ]; do sleep 0.01; done",
+    );
+    let bad = ci.push(&Push::to("bad", "main").by("Ana", "ana@example.org"));
+    let good = ci.push(&Push::to("good", "main"));
+    for _ in 0..3 {
+        assert_eq!(ci.build_to_its_end(2), -9, "{}", ci.log());
+    }
+    fs::write(ci.path("go"), "").unwrap();
+    ci.build(2);
+    assert_eq!(result(&ci, &bad)["cause"], "crash", "{}", ci.log());
+    assert_eq!(heard(&ci), ["ana@example.org", "operator@example.org"]);
+    assert_eq!(fs::read_to_string(ci.path("ran-bad")).unwrap().lines().count(), 3);
+    assert_eq!(result(&ci, &good)["outcome"], "succeeded", "{}", ci.log());
+    assert!(result(&ci, &good)["attempts"].as_u64().unwrap() <= 2, "{}", ci.log());
+    ci.assert_all_over();
+}
+
+#[test]
 fn an_entry_that_cannot_be_moved_to_bad_is_told_of_and_passed() {
     let ci = bad_does("true");
     push_all(&ci);
