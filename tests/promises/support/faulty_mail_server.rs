@@ -2,7 +2,7 @@
 
 use std::{
     io::{BufRead, BufReader, Write},
-    net::{TcpListener, TcpStream},
+    net::{Shutdown, TcpListener, TcpStream},
     sync::{Arc, Condvar, Mutex},
     thread,
 };
@@ -42,6 +42,8 @@ struct Shared {
     taken: Mutex<Vec<Taken>>,
     met: Mutex<Vec<Does>>,
     changed: Condvar,
+    /// Connections on which nothing more is said.
+    hanging: Mutex<Vec<TcpStream>>,
 }
 
 pub struct Server {
@@ -58,6 +60,7 @@ impl Server {
             taken: Mutex::default(),
             met: Mutex::default(),
             changed: Condvar::new(),
+            hanging: Mutex::default(),
         });
         let for_all = Arc::clone(&shared);
         thread::spawn(move || {
@@ -73,9 +76,12 @@ impl Server {
         format!("smtp://127.0.0.1:{}", self.port)
     }
 
-    /// From now on it does this.
+    /// From now on it does this. Whoever is left hanging until now is hung up on.
     pub fn now(&self, rule: impl Fn(&str) -> Does + Send + Sync + 'static) {
         *self.shared.rule.lock().unwrap() = Box::new(rule);
+        for stream in self.shared.hanging.lock().unwrap().drain(..) {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
     }
 
     pub fn taken(&self) -> Vec<Taken> {
@@ -102,6 +108,7 @@ fn talk(stream: &TcpStream, shared: &Shared) -> std::io::Result<()> {
     let does = |to: &str| (shared.rule.lock().unwrap())(to);
     let mut line = Vec::new();
     if does("") == Does::NeverGreet {
+        shared.hanging.lock().unwrap().push(stream.try_clone()?);
         Server::did(shared, Does::NeverGreet);
         lines.read_until(b'\n', &mut line)?;
         return Ok(());
@@ -139,6 +146,7 @@ fn talk(stream: &TcpStream, shared: &Shared) -> std::io::Result<()> {
             let what = does(to.first().map_or("", String::as_str));
             answer.write_all(b"354 go on\r\n")?;
             let Some(data) = data(&mut lines, what == Does::HangInData)? else {
+                shared.hanging.lock().unwrap().push(stream.try_clone()?);
                 Server::did(shared, what);
                 // Until the other side has lost its patience.
                 line.clear();

@@ -34,6 +34,17 @@ pub fn names(dir: &Path) -> Vec<String> {
     names
 }
 
+/// Makes a file that leaves no byte on its disk.
+pub fn fill(path: &Path) {
+    let mut size = 64 << 10;
+    let mut file = fs::File::create(path).unwrap();
+    while size > 0 {
+        if file.write_all(&vec![0; size]).is_err() {
+            size /= 2;
+        }
+    }
+}
+
 /// A program of this text. Another one writes it: what is open for writing here is so for a moment in whatever other
 /// tests start, and cannot be run meanwhile.
 pub fn executable(path: &Path, text: impl AsRef<[u8]>) {
