@@ -63,7 +63,7 @@ pub fn recover(builder: &Builder, listing: &Listing, tell: &mut dyn FnMut(&Fault
             return Err(fault);
         }
         let why = in_full(&error);
-        if let Err(error) = builder.reject_claimed(id, &why) {
+        if let Err(error) = reject(builder, id, &why) {
             tell(&Fault { stage: "a build that was interrupted cannot be taken up again", error });
         }
     }
@@ -124,7 +124,7 @@ fn recover_one(builder: &Builder, id: &EntryId, has_begun: bool) -> io::Result<(
         }
         Ok(None) => {}
         Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-            return builder.reject_claimed(id, &in_full(&error));
+            return reject(builder, id, &in_full(&error));
         }
         Err(error) => return Err(error),
     }
@@ -138,8 +138,8 @@ fn recover_one(builder: &Builder, id: &EntryId, has_begun: bool) -> io::Result<(
             Claimed { id: id.clone(), request: record.request()?, bytes: record.request_bytes()? }
         }
         EntryState::NotAFile => return Ok(()),
-        EntryState::BeingWritten => return builder.reject_claimed(id, "it is no request"),
-        EntryState::Invalid(why) => return builder.reject_claimed(id, &why),
+        EntryState::BeingWritten => return reject(builder, id, "it is no request"),
+        EntryState::Invalid(why) => return reject(builder, id, &why),
     };
     if tries >= ATTEMPTS && Cancel::of(&builder.home.queue(), id).is_none() {
         let reason = format!("build died {tries} times while this ran, and it is not tried again");
@@ -168,8 +168,20 @@ fn recover_one(builder: &Builder, id: &EntryId, has_begun: bool) -> io::Result<(
     }
     match builder.lock.read_claimed(id)? {
         EntryState::Missing => builder.lock.restore(id, &entry.bytes),
-        _ => builder.reject_claimed(id, "another entry of this name waits"),
+        _ => reject(builder, id, "another entry of this name waits"),
     }
+}
+
+/// It goes to `bad/`, and the forge hears that nothing more comes of it.
+fn reject(builder: &Builder, id: &EntryId, why: &str) -> io::Result<()> {
+    if let Ok(EntryState::Request(request, _)) = builder.lock.read_claimed(id) {
+        let verdict = Verdict::Error(Cause::Record, why.to_string());
+        let result = BuildResult::new(&verdict, Timestamp::now(), 0.0, 0, host::name());
+        if let Err(error) = builder.statuses.finished(id, &request, &result, true) {
+            tracing::warn!("the forge does not hear that {id} is given up: {}", in_full(&error));
+        }
+    }
+    builder.reject_claimed(id, why)
 }
 
 /// From what is on record.

@@ -260,3 +260,15 @@ fn killed_at_any_moment_build_leaves_no_commit_pending() {
     }
     installation.assert_all_over();
 }
+
+#[test]
+fn a_build_that_makes_a_directory_of_its_result_and_ends_build_does_not_stay_pending() {
+    let forge = Forge::start(Kind::GitHub);
+    let installation =
+        reporting(&forge, "mkdir -p \"$(dirname \"$0\")/result.json/x\"; kill -9 $PPID; sleep 1000");
+    let id = push(&installation, "main", &commit(1));
+    assert_eq!(installation.build_to_its_end(1), -9);
+    installation.build(1);
+    assert!(installation.path(&format!("queue/bad/build-{id}")).exists(), "{}", installation.log());
+    assert_eq!(forge.statuses(&commit(1), "amp_ci").last().map(String::as_str), Some("error"));
+}
