@@ -97,7 +97,7 @@ fn cancel(builder: &Builder, launcher: &Launcher, ids: &[EntryId]) -> io::Result
     })
 }
 
-/// Builds whose script ran when `build` died and whose entry somebody has removed: that cancels nothing. One
+/// Builds whose script ran when `build` died, or who were not told of yet, and whose entry somebody has removed: that cancels nothing. One
 /// that only waited to be tried again does not count: whoever takes its entry away holds it.
 fn unclaimed(builder: &Builder, listing: &Listing) -> io::Result<Vec<EntryId>> {
     Ok(directory::entries(&builder.home.builds())?
@@ -106,9 +106,7 @@ fn unclaimed(builder: &Builder, listing: &Listing) -> io::Result<Vec<EntryId>> {
         .filter(|id| {
             let record = builder.record(id);
             // Held by mv, a request that waits to be tried again has no script.
-            matches!(record.running(), Some(RunningAttempt { script_pid: Some(_), .. }))
-                && !record.is_final()
-                && !listing.has(id)
+            matches!(record.running(), Some(RunningAttempt { script_pid: Some(_), .. })) && !listing.has(id)
         })
         .collect())
 }

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::{announce, builder::Builder, completion::Ended, fault::Fault, scheduler::Withdrawal};
 use crate::{
     host,
-    queue::{Cancel, Claimed, EntryId, EntryState},
+    queue::{Cancel, Claimed, EntryId, EntryState, Retry},
     records::{BuildResult, Record, Requested, Verdict},
 };
 
@@ -57,7 +57,8 @@ fn record_claimed(builder: &Builder, id: &EntryId, why: &Withdrawal, record: &Re
     };
     builder.history.enter(&builder.home, id, &request, &bytes, &mut result);
     let result = &result;
-    let has_begun = record.script().exists();
+    // A build can wreck its record; what lies beside its entry tells as well.
+    let has_begun = record.script().exists() || Retry::of(&builder.home.queue(), id).is_some();
     let ended = Ended { id, request: &request, result, output: "", has_begun };
     let begun = record.begin(&builder.lock.path_of_claimed(id), &bytes);
     if let Err(error) = begun.and_then(|()| record.commit(result)) {

@@ -273,6 +273,23 @@ fn one_that_wrecks_what_its_tries_are_counted_by_and_kills_build_is_given_up_and
 }
 
 #[test]
+fn one_that_removes_its_entry_is_told_of_though_build_dies_right_after_its_result() {
+    let ci = Installation::building(
+        "running=$(dirname \"$0\")/running.json; until grep -q '\"script_pid\":[0-9]' \"$running\"; do sleep 0.01; done
+         cp \"$running\" ../../running; rm ../../queue/build-$AMP_CI_BUILD_ID.lock; exit 3",
+    );
+    let id = ci.push(&Push::to("bad", "main"));
+    ci.build(1);
+    // As the disk is before the letter is written.
+    fs::remove_file(ci.path(&format!("mail/{}.eml", ci.letter().stem))).unwrap();
+    fs::rename(ci.path("running"), ci.path(&format!("builds/{id}/running.json"))).unwrap();
+    ci.build(1);
+    assert_eq!(ci.letter().stem, id);
+    assert!(!ci.path(&format!("builds/{id}/running.json")).exists(), "and that is all");
+    assert_eq!(ci.record().result["attempts"], 1);
+}
+
+#[test]
 fn an_entry_that_cannot_be_moved_to_bad_is_told_of_and_passed() {
     let ci = bad_does("true");
     push_all(&ci);

@@ -272,3 +272,15 @@ fn a_build_that_makes_a_directory_of_its_result_and_ends_build_does_not_stay_pen
     assert!(installation.path(&format!("queue/bad/build-{id}")).exists(), "{}", installation.log());
     assert_eq!(forge.statuses(&commit(1), "amp_ci").last().map(String::as_str), Some("error"));
 }
+
+#[test]
+fn a_build_that_removes_its_record_and_ends_build_does_not_stay_pending_when_it_is_cancelled() {
+    let forge = Forge::start(Kind::GitHub);
+    let installation = reporting(&forge, "rm -rf \"$(dirname \"$0\")\"; kill -9 $PPID; sleep 1000");
+    let id = push(&installation, "main", &commit(1));
+    assert_eq!(installation.build_to_its_end(1), -9);
+    fs::write(installation.path(&format!("queue/build-{id}.cancel")), "").unwrap();
+    installation.build(1);
+    assert_eq!(installation.record().outcome(), "cancelled");
+    assert_eq!(forge.statuses(&commit(1), "amp_ci").last().map(String::as_str), Some("error"));
+}
