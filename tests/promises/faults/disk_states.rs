@@ -12,7 +12,8 @@ use std::{
 use crate::support::{
     disk::{CALLS, Operation, Recording, Tree, tree},
     files::names,
-    installation::{Installation, Push},
+    installation::{Installation, Letter, Push},
+    mail_server::MailServer,
     strace,
 };
 
@@ -153,4 +154,69 @@ fn whatever_the_disk_holds_of_a_build_it_has_one_result_which_stays_once_told_an
         assert_eq!(names(&ci.path("queue/bad")), [""; 0], "{what}");
         ci.assert_all_over();
     });
+}
+
+/// What a letter says, whatever the homes that it names, and the server.
+fn words(letter: &[u8], homes: &[&Installation], server: &MailServer) -> String {
+    let text = Letter::read("", letter).text.replace(&server.url()["smtp://".len()..], "SERVER");
+    homes.iter().fold(text, |text, ci| text.replace(&ci.home().display().to_string(), "HOME"))
+}
+
+/// A letter to this address waits, its build is over: what becomes of it while the power goes.
+fn letter_states(committer: &str, expected: usize) {
+    let (mut ci, server) = (installation(), MailServer::start());
+    let nowhere = format!("file://{}/nowhere", ci.home().display());
+    ci.set("AMP_CI_SMTP_URL", &nowhere);
+    let id = ci.push(&Push::to("r", "main").by("x", committer));
+    ci.build_to_its_end(1);
+    let letter = fs::read(ci.path(&format!("outbox/{id}.eml"))).expect("it waits");
+    // To make it would make other names durable, too.
+    fs::create_dir(ci.path("outbox/failed")).unwrap();
+    ci.touch_outbox();
+    ci.set("AMP_CI_SMTP_URL", &server.url());
+    let recording = recorded(&ci, "build", &[]);
+    assert_eq!(names(&ci.path("outbox")), ["failed"]);
+    let told = server.received();
+    assert_eq!(told.len(), 1, "{}", ci.log());
+    let told = words(&told[0].bytes, &[&ci], &server);
+    // Sent letters go.
+    let is_sent = |name: &str| name.starts_with("outbox/") && name.ends_with(".eml");
+    let sent = recording.last_removing(is_sent);
+    let states = states(&recording, sent);
+    println!("{} states", states.len());
+    assert!(states.len() >= expected, "{}", states.len());
+    on_each(&states, |state, sent| {
+        let (before, mut ci, what) = (&ci, made(state), shown(state));
+        let server = MailServer::start();
+        ci.set("AMP_CI_SMTP_URL", &server.url());
+        assert_eq!(ci.build_to_its_end(1), 0, "{}\n{what}", ci.log());
+        let received = server.received();
+        assert!(
+            received.len() == 1 || received.is_empty() && sent,
+            "{} are sent of\n{what}\n{}",
+            received.len(),
+            ci.log()
+        );
+        for received in received {
+            assert_eq!(words(&received.bytes, &[before, &ci], &server), told, "{what}");
+        }
+        let waits: Vec<_> =
+            names(&ci.path("outbox")).into_iter().filter(|name| name.ends_with(".eml")).collect();
+        assert_eq!(waits, [""; 0], "{what}\n{}", ci.log());
+        if committer.starts_with("gone") {
+            assert_eq!(names(&ci.path("outbox/failed")), [format!("{id}.eml")], "{what}");
+            assert!(fs::read(ci.path(&format!("outbox/failed/{id}.eml"))).unwrap() == letter, "{what}");
+        }
+    });
+}
+
+#[test]
+#[ignore = "second tier"]
+fn whatever_the_disk_holds_of_a_letter_that_waits_it_goes_out_whole_and_whoever_is_told_of_a_refused_one_is_told()
+ {
+    if !strace::is_there() {
+        return;
+    }
+    letter_states("ana@example.org", 5);
+    letter_states("gone@example.org", 20);
 }

@@ -184,6 +184,12 @@ impl Recording {
         self.operations.iter().position(makes).expect("it is made")
     }
 
+    /// Where an operation takes such a name away for the last time.
+    pub fn last_removing(&self, is_it: impl Fn(&str) -> bool) -> usize {
+        let removes = |operation: &Operation| matches!(operation, Operation::Names(changes) if changes.iter().all(|(name, node)| node.is_none() && is_it(name)));
+        self.operations.iter().rposition(removes).expect("it is taken away")
+    }
+
     fn changes(&self, at: usize) -> &[(String, Option<Node>)] {
         match &self.operations[at] {
             Operation::Names(changes) => changes,
