@@ -97,8 +97,8 @@ fn cancel(builder: &Builder, launcher: &Launcher, ids: &[EntryId]) -> io::Result
     })
 }
 
-/// Builds whose script ran when `build` died, or who were not told of yet, and whose entry somebody has removed: that cancels nothing. One
-/// that only waited to be tried again does not count: whoever takes its entry away holds it.
+/// Builds whose script ran when `build` died, or that nobody was told of yet, and whose entry somebody has removed: that
+/// cancels nothing. One that only waited to be tried again does not count: whoever takes its entry away holds it.
 fn unclaimed(builder: &Builder, listing: &Listing) -> io::Result<Vec<EntryId>> {
     Ok(directory::entries(&builder.home.builds())?
         .flatten()

@@ -110,13 +110,18 @@ impl<'a> Account<'a> {
                 *begun.entry(id.to_string()).or_default() += 1;
             }
         }
+        let log = storm.ci.log();
         let kept = names(&storm.ci.path("builds")).into_iter().filter_map(|id| {
             let result = read(&storm.ci.path(&format!("builds/{id}/result.json")))?;
             // A build may have done away with what was asked.
             let answered = storm.accepted.iter().find(|accepted| accepted.id == id);
             let push = answered.map(|accepted| accepted.push.clone());
-            let push =
-                push.or_else(|| Some(request(&read(&storm.ci.path(&format!("builds/{id}/request.json")))?)))?;
+            let path = storm.ci.path(&format!("builds/{id}/request.json"));
+            let push = push.or_else(|| Some(request(&read(&path)?)));
+            let push = push.or_else(|| {
+                let begins = log.lines().find(|line| line.contains(&format!("Submitting {id} ")))?;
+                storm.delivered.iter().find(|push| begins.contains(&push.commit)).cloned()
+            })?;
             let bad = bad_builds::of(&push.email);
             let begun = begun.get(&id).copied().unwrap_or_default();
             Some((id, Kept { push, result, bad, begun }))
