@@ -107,20 +107,26 @@ fn words(pid: i32, file: &str) -> Vec<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-    use std::process::{Command, id};
+    use std::process::{Command, Stdio, id};
 
     use super::*;
 
     #[test]
     fn a_child_is_found_with_its_words_and_variables_until_it_is_dead() {
         let own = id().cast_signed();
-        let mut child = Command::new("sleep").arg("1000").env("PROC_TABLE", "x").spawn().unwrap();
+        // It ends with us, however we end.
+        let mut cat = Command::new("cat");
+        let mut child = cat.arg("-").env("PROC_TABLE", "x").stdin(Stdio::piped()).spawn().unwrap();
         let pid = child.id().cast_signed();
         assert_eq!(process(pid).unwrap().parent, own);
         assert!(processes().contains(&process(pid).unwrap()));
-        assert!(children(own).unwrap().contains(&pid));
+        // The threads of other tests come and go.
+        while !children(own).is_some_and(|children| children.contains(&pid)) {
+            assert_eq!(child.try_wait().unwrap(), None);
+            std::thread::yield_now();
+        }
         // Its parent goes on a moment before the kernel shows the new program's words (execve(2) after vfork(2)).
-        let words = [b"sleep".to_vec(), b"1000".to_vec()];
+        let words = [b"cat".to_vec(), b"-".to_vec()];
         while command_line(pid) != words || !environment(pid).contains(&b"PROC_TABLE=x".to_vec()) {
             assert_eq!(child.try_wait().unwrap(), None);
             std::thread::yield_now();
