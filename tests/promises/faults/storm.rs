@@ -135,9 +135,9 @@ struct Accepted {
 struct Storm {
     build: Option<Running>,
     webhookd: Option<Running>,
-    ci: Installation,
-    /// The small disk that the home is on.
+    /// The small disk that the home is on: it goes first.
     disk: Option<Mount>,
+    ci: Installation,
     /// Where there is always space: workspaces, programs, the lanes' marks.
     elsewhere: TempDir,
     mail: Server,
