@@ -5,7 +5,7 @@ use std::{
     collections::HashSet,
     io::{self, ErrorKind},
     ops::ControlFlow,
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use super::{
@@ -21,6 +21,9 @@ use crate::{
     },
     error_chain::in_full,
 };
+
+/// So long a letter may take before it is looked whether others have come.
+const SLOW: Duration = Duration::from_secs(1);
 
 /// What was refused for now is tried for so long.
 const TRIED_FOR: Duration = Duration::from_secs(5 * 24 * 3600);
@@ -47,12 +50,21 @@ impl Delivery {
                 Err(error) => return tracing::error!("{}", in_full(&error)),
             };
             let now = SystemTime::now();
-            let due: Vec<Waiting> = waiting
-                .into_iter()
-                .filter(|letter| letter.due <= now && tried.insert(letter.stem.clone()))
-                .collect();
-            if due.is_empty() || due.iter().try_for_each(|letter| self.deliver(&letter.stem)).is_break() {
+            let is_due = |letter: &Waiting| letter.due <= now && !tried.contains(&letter.stem);
+            let due: Vec<Waiting> = waiting.into_iter().filter(is_due).collect();
+            if due.is_empty() {
                 return;
+            }
+            for Waiting { stem, .. } in due {
+                let begun = Instant::now();
+                if self.deliver(&stem).is_break() {
+                    return;
+                }
+                tried.insert(stem);
+                if begun.elapsed() > SLOW {
+                    // What is new since then goes before what was tried before.
+                    break;
+                }
             }
         }
     }

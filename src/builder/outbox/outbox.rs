@@ -3,6 +3,7 @@
 use std::{
     fs::FileTimes,
     io,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
@@ -24,9 +25,11 @@ pub struct Outbox {
     dir: PathBuf,
 }
 
-/// A letter that waits.
+/// A letter that waits. New ones go before those that were tried before, whatever these cost the last time.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Waiting {
+    /// It was put off.
+    pub again: bool,
     /// It is not tried before: the time of its file, so that pauses outlive us, and `touch` means now.
     pub due: SystemTime,
     /// File name without `.eml`.
@@ -106,7 +109,7 @@ impl Outbox {
 
     /// Puts off all letters, each by its age, but none to an earlier time than it has.
     pub fn put_off_all(&self) -> io::Result<()> {
-        for Waiting { due, stem } in self.waiting()? {
+        for Waiting { due, stem, .. } in self.waiting()? {
             if due < SystemTime::now() + self.pause(&stem) {
                 self.put_off(&stem)?;
             }
@@ -133,7 +136,9 @@ fn letters(dir: &Path) -> io::Result<Vec<Waiting>> {
             let due = metadata.modified().ok()?;
             // Put off by a clock that was wrong.
             let due = if due > SystemTime::now() + LONGEST_PAUSE { SystemTime::now() } else { due };
-            Some(Waiting { due, stem: stem.to_string() })
+            // Its time was set to one that was to come: none was written then.
+            let again = metadata.mtime() > metadata.ctime() + 30;
+            Some(Waiting { again, due, stem: stem.to_string() })
         })
         .collect();
     letters.sort_unstable();
