@@ -2,32 +2,15 @@
 
 use std::{
     io::{self, IsTerminal, Write},
-    sync::{
-        Arc,
-        mpsc::{self, channel},
-    },
-    thread,
+    sync::{Arc, mpsc::channel},
 };
 
 use anyhow::Context;
 use clap::Args;
 use lettre::Address;
-use rustix::{
-    io::Errno,
-    process::{Pid, Signal, getpid, kill_process, test_kill_process},
-};
-use signal_hook::{
-    consts::{
-        SIGABRT, SIGALRM, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2,
-        SIGXFSZ,
-    },
-    iterator::{
-        SignalsInfo,
-        exfiltrator::{WithOrigin, origin::Origin},
-    },
-};
+use signal_hook::consts::SIGXFSZ;
 
-use super::{check, failure::Failure};
+use super::{check, failure::Failure, lock, signals};
 use crate::{
     builder::{
         builder::Builder,
@@ -38,27 +21,18 @@ use crate::{
         mail::letters::Letterhead,
         original::refuse_beside_the_original,
         outbox::{delivery::Delivery, mail_server::MailServer, outbox::Outbox, smtp::Limits},
-        process::{
-            sender::{self, Sender},
-            supervisor::Supervisor,
-        },
-        scheduler::{DrainExit, Event},
+        process::supervisor::Supervisor,
+        scheduler::DrainExit,
         settings::{self, MailOfWhatIsValid, SettingFlags, Settings},
     },
     durable,
     home::Home,
-    host, proc_table,
+    host,
     queue::{DrainLock, control},
     records::{DrainState, drain_state},
     regular_file,
     text::printable,
 };
-
-/// What a build may send us by mistake, and we can hear of: each would end us.
-const ENDS: [i32; 8] = [SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGABRT, SIGALRM, SIGUSR1, SIGUSR2];
-
-/// Each of these would stop us.
-const STOPS: [i32; 3] = [SIGTSTP, SIGTTIN, SIGTTOU];
 
 #[derive(Args)]
 pub struct DrainArguments {
@@ -108,11 +82,11 @@ fn drain_queue(home: Home, settings: Settings, pace: Pace, debug: bool) -> anyho
     // Past a limit of file sizes (`ulimit -f`) a write fails, as on a full disk, instead of ending us.
     signal_hook::flag::register(SIGXFSZ, Arc::default())?;
     refuse_beside_the_original(&home.queue())?;
-    let Some((lock, displaced)) = take_lock(&home).context("the queue cannot be used")? else {
+    let Some((lock, displaced)) = lock::take(&home).context("the queue cannot be used")? else {
         let drain: Option<DrainState> = regular_file::json(&home.queue().join(drain_state::FILE_NAME));
         let pid = drain.and_then(|drain| drain.pid);
         say_to_person(|| another_is_at_work(pid));
-        pid.and_then(|pid| i32::try_from(pid).ok()).map_or(Ok(()), |pid| let_go_on(&home, pid))?;
+        pid.and_then(|pid| i32::try_from(pid).ok()).map_or(Ok(()), |pid| lock::let_go_on(&home, pid))?;
         return Ok(0);
     };
     // Where it cannot be written down, it is as it would be.
@@ -141,7 +115,7 @@ fn drain_queue(home: Home, settings: Settings, pace: Pace, debug: bool) -> anyho
     };
     let builder = Arc::new(Builder::new(home, settings, lock, supervisor, outbox, letterhead));
     let (tell, told) = channel();
-    let begun = watch_signals(tell.clone(), Arc::clone(&builder))
+    let begun = signals::watch(tell.clone(), Arc::clone(&builder))
         .and_then(|()| drain::run(&builder, &mut faults, delivery.clone(), pace, (tell, told)));
     match begun {
         Ok(DrainExit::Drained) => Ok(0),
@@ -162,25 +136,6 @@ fn drain_queue(home: Home, settings: Settings, pace: Pace, debug: bool) -> anyho
     }
 }
 
-/// Takes the lock, also from what a build of a `build` that died has left, and whose file is then put aside: it may have
-/// waited for it.
-fn take_lock(home: &Home) -> io::Result<Option<(DrainLock, Option<i32>)>> {
-    let queue = home.queue();
-    if let Some(lock) = DrainLock::lock(&queue)? {
-        return Ok(Some((lock, None)));
-    }
-    let is_gone = |pid| test_kill_process(pid) == Err(Errno::SRCH);
-    let is_left = |pid: i32| match sender::look(pid, &home.tag()) {
-        Sender::Build(_) => true,
-        // And something that it has started keeps the file open, as no `build` has it.
-        Sender::Gone => Pid::from_raw(pid).is_some_and(is_gone),
-        Sender::Other => false,
-    };
-    let Some(pid) = DrainLock::holder(&queue).filter(|pid| is_left(*pid)) else { return Ok(None) };
-    DrainLock::displace(&queue)?;
-    Ok(DrainLock::lock(&queue)?.map(|lock| (lock, Some(pid))))
-}
-
 /// Why nothing happens, to who sits there and waits for it; cron would mail it each minute.
 fn say_to_person(line: impl FnOnce() -> String) {
     if io::stdout().is_terminal() {
@@ -191,22 +146,6 @@ fn say_to_person(line: impl FnOnce() -> String) {
 fn another_is_at_work(pid: Option<u32>) -> String {
     let which = pid.map_or_else(String::new, |pid| format!(" (process {pid})"));
     format!("another build{which} is at work here; `build status` shows what it does")
-}
-
-/// One that is stopped (`kill -STOP $PPID` in a build) holds everything up, and holds its lock for ever.
-fn let_go_on(home: &Home, pid: i32) -> anyhow::Result<()> {
-    let is_ours = || proc_table::name(pid) == proc_table::name(getpid().as_raw_nonzero().get());
-    if let Some(process) = Pid::from_raw(pid)
-        && proc_table::is_stopped(pid)
-        && is_ours()
-    {
-        log::start(&home.build_log(), false)?;
-        kill_process(process, Signal::CONT)?;
-        tracing::warn!(
-            "build (process {pid}) had been stopped by a signal, and with it everything here: it goes on"
-        );
-    }
-    Ok(())
 }
 
 fn held(home: &Home) -> String {
@@ -245,54 +184,4 @@ fn warn_of_unknown_settings(home: &Home) {
             tracing::warn!("{name} is no setting; the nearest one is {nearest}");
         }
     }
-}
-
-/// Makes an event of the first signal that is meant.
-fn watch_signals(tell: mpsc::Sender<Event>, builder: Arc<Builder>) -> io::Result<()> {
-    let mut signals = SignalsInfo::<WithOrigin>::new(ENDS.iter().chain(&STOPS))?;
-    thread::Builder::new().name("signals".to_string()).spawn(move || {
-        let mut said = None;
-        let meant = signals.forever().filter(|origin| is_meant(origin, &builder, &mut said));
-        let mut signals = meant.filter(|origin| {
-            let stops = STOPS.contains(&origin.signal);
-            if stops {
-                // As without our handler: somebody at a terminal, who will have us go on.
-                let _ = kill_process(getpid(), Signal::STOP);
-            }
-            !stops
-        });
-        if let Some(Origin { signal, .. }) = signals.next() {
-            let _ = tell.send(Event::Signal(signal));
-        }
-        // A second one is meant: what is left, the next build ends.
-        if let Some(Origin { signal, .. }) = signals.next() {
-            std::process::exit(128 + signal);
-        }
-    })?;
-    Ok(())
-}
-
-/// Not if a build has sent it: that is its own trouble, and not the others' loss. `said` is of whom it was said last.
-fn is_meant(origin: &Origin, builder: &Builder, said: &mut Option<Sender>) -> bool {
-    let Some(process) = origin.process else { return true };
-    let sender = sender::look(process.pid, &builder.tag);
-    let (pid, signal) = (process.pid, origin.signal);
-    match &sender {
-        Sender::Other => return true,
-        // A build, or somebody's kill(1): it is heeded, once, and what runs is suspected.
-        Sender::Gone if builder.supervisor.is_doubted() => return false,
-        Sender::Gone => {
-            tracing::warn!("signal {signal} came from process {pid}, which is gone");
-            builder.supervisor.doubt();
-            return true;
-        }
-        // A build can send them in a loop.
-        _ if said.as_ref() == Some(&sender) => return false,
-        Sender::Build(entry) => {
-            let whose = entry.as_ref().map_or("a build".to_string(), |entry| printable(entry).to_string());
-            tracing::warn!("signal {signal} came from {whose} (process {pid}), and is not heeded");
-        }
-    }
-    *said = Some(sender);
-    false
 }

@@ -23,8 +23,10 @@ mod drain;
 mod failure;
 mod hold;
 mod init;
+mod lock;
 mod queue;
 mod rerun;
+mod signals;
 
 /// Build what waits in queue/, oldest first, and write to the committer of what fails
 ///
