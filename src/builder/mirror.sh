@@ -46,6 +46,7 @@ refresh() {
     mv -T -- "$mirror.new" "$mirror"
 }
 
-repack() { in_mirror repack -a -d --quiet; }
+# What cannot be is made anew, or it would be tried before each build.
+repack() { in_mirror repack -a -d --quiet || touch -- "$mirror.bad"; }
 
 "$what"

@@ -322,15 +322,10 @@ fn neither_a_lock_that_is_not_let_go_nor_a_fifo_in_the_place_of_a_note_holds_it_
     assert!(failed.symlink_metadata().unwrap().is_file());
 }
 
-#[test]
-fn many_packs_become_one_and_what_nobody_has_used_for_90_days_goes() {
-    let site = Site::new().showing_origin();
+/// More of them than a mirror may have; the last commit.
+fn make_many_packs(site: &Site) -> String {
     let mut commit = site.forge.commit("amp_mgms", &[("content", "x")]);
     site.assert_builds(&commit, "x");
-    let packs = || {
-        let all = names(&site.mirror().join("objects/pack"));
-        all.into_iter().filter(|name| name.ends_with(".pack")).collect::<Vec<_>>()
-    };
     for number in 0..51 {
         commit = site.forge.commit("amp_mgms", &[("content", &number.to_string())]);
         let fetched = Command::new("git")
@@ -340,15 +335,40 @@ fn many_packs_become_one_and_what_nobody_has_used_for_90_days_goes() {
             .status();
         assert!(fetched.unwrap().success());
     }
-    assert!(packs().len() > 50);
+    assert!(packs(site).len() > 50);
+    commit
+}
+
+fn packs(site: &Site) -> Vec<PathBuf> {
+    let dir = site.mirror().join("objects/pack");
+    names(&dir).iter().filter(|name| name.ends_with(".pack")).map(|name| dir.join(name)).collect()
+}
+
+#[test]
+fn many_packs_become_one_and_what_nobody_has_used_for_90_days_goes() {
+    let site = Site::new().showing_origin();
+    let commit = make_many_packs(&site);
     let old = site.ci.path("mirrors/gone.git");
     fs::create_dir(&old).unwrap();
     let lock = fs::File::create(site.ci.path("mirrors/gone.git.lock")).unwrap();
     let long_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(91 * 24 * 3600);
     lock.set_modified(long_ago).unwrap();
     site.assert_builds(&commit, "50");
-    assert_eq!(packs().len(), 1);
+    assert_eq!(packs(&site).len(), 1);
     assert!(!names(&site.ci.path("mirrors")).iter().any(|name| name.starts_with("gone")));
+}
+
+#[test]
+fn many_packs_that_cannot_become_one_are_made_anew() {
+    let site = Site::new().showing_origin();
+    let commit = make_many_packs(&site);
+    for pack in packs(&site) {
+        fs::remove_file(&pack).unwrap();
+        fs::write(pack, "").unwrap();
+    }
+    site.assert_builds(&commit, "50");
+    assert_eq!(packs(&site).len(), 1);
+    assert!(!site.ci.log().contains("without a mirror"), "{}", site.ci.log());
 }
 
 #[test]
