@@ -64,13 +64,14 @@ fn states(recording: &Recording, told: usize) -> Vec<(Tree, bool)> {
     states.collect::<BTreeSet<_>>().into_iter().collect()
 }
 
-fn on_each(states: &[(Tree, bool)], check: impl Fn(&Tree, bool) + Sync) {
+/// In parallel.
+pub fn on_each<T: Sync>(states: &[T], check: impl Fn(&T) + Sync) {
     let next = AtomicUsize::new(0);
     thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
-                while let Some((state, told)) = states.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    check(state, *told);
+                while let Some(state) = states.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    check(state);
                 }
             });
         }
@@ -78,7 +79,7 @@ fn on_each(states: &[(Tree, bool)], check: impl Fn(&Tree, bool) + Sync) {
 }
 
 /// As people would see it.
-fn shown(state: &Tree) -> String {
+pub fn shown(state: &Tree) -> String {
     let text = |content: &Vec<u8>| String::from_utf8_lossy(content).chars().take(60).collect::<String>();
     let line =
         |(name, content): (&String, &Option<Vec<u8>>)| format!("{name}: {:?}\n", content.as_ref().map(text));
@@ -97,7 +98,7 @@ fn whatever_the_disk_holds_of_an_answered_push_it_is_built_once_and_no_half_one_
     let states = states(&recording, said.expect("it answers"));
     println!("{} states", states.len());
     assert!(states.len() > 10, "{}", states.len());
-    on_each(&states, |state, answered| {
+    on_each(&states, |&(ref state, answered)| {
         let (ci, what) = (made(state), shown(state));
         ci.build(1);
         let there = ci.records().len();
@@ -132,7 +133,7 @@ fn whatever_the_disk_holds_of_a_build_it_has_one_result_which_stays_once_told_an
     let states = states(&recording, told);
     println!("{} states", states.len());
     assert!(states.len() > 200, "{}", states.len());
-    on_each(&states, |state, told| {
+    on_each(&states, |&(ref state, told)| {
         let (ci, what) = (made(state), shown(state));
         let is_final = state.contains_key(&format!("builds/{id}/result.json"));
         assert!(is_final || !told, "the result that was told is lost:\n{what}");
@@ -185,7 +186,7 @@ fn letter_states(committer: &str, expected: usize) {
     let states = states(&recording, sent);
     println!("{} states", states.len());
     assert!(states.len() >= expected, "{}", states.len());
-    on_each(&states, |state, sent| {
+    on_each(&states, |&(ref state, sent)| {
         let (before, mut ci, what) = (&ci, made(state), shown(state));
         let server = MailServer::start();
         ci.set("AMP_CI_SMTP_URL", &server.url());

@@ -6,6 +6,7 @@ mod disk_states;
 mod machine;
 mod mail;
 mod matters;
+mod mirror_states;
 mod power_cut;
 mod slurm;
 mod stored;
