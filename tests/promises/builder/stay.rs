@@ -45,6 +45,36 @@ fn a_signal_ends_it_though_nothing_runs() {
 }
 
 #[test]
+fn a_push_whose_event_the_kernel_had_no_room_for_is_built() {
+    let ci = Installation::building("true");
+    let mut build = Running::start(ci.command("build").arg("--stay"));
+    wait_until("it lives", || said(&ci)["stay"] == true);
+    // While it comes to rest it looks by itself: then it switches no more.
+    let switches = || {
+        let status = fs::read_to_string(format!("/proc/{}/status", build.pid())).unwrap();
+        status.lines().find(|line| line.starts_with("voluntary_ctxt_switches")).map(str::to_string)
+    };
+    let (mut before, mut same) = (None, 0);
+    wait_until("it rests", || {
+        let now = switches();
+        same = if now == before { same + 1 } else { 0 };
+        before = now;
+        same > 50
+    });
+    build.signal("STOP");
+    let most = fs::read_to_string("/proc/sys/fs/inotify/max_queued_events").unwrap();
+    for _ in 0..most.trim().parse::<usize>().unwrap() {
+        fs::write(ci.path("queue/other"), "").unwrap();
+        fs::remove_file(ci.path("queue/other")).unwrap();
+    }
+    ci.push(&Push::to("r", "main"));
+    build.signal("CONT");
+    wait_until("it is built", || ci.records().len() == 1);
+    build.signal("TERM");
+    assert_eq!(build.wait(), 143);
+}
+
+#[test]
 fn what_stands_is_told_once_however_often_it_is_idle() {
     let ci = Installation::building("true");
     let id = ci.push(&Push::to("paused", "main"));
