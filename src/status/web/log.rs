@@ -24,9 +24,9 @@ const STEP: usize = 32 << 10;
 /// How often a follower looks.
 const PAUSE: Duration = Duration::from_millis(300);
 
-/// Between two pieces of what is being written: 2 MB/s are more than anybody reads, and without end ten followers would
+/// Between two pieces of what is being written: 650 kB/s are more than anybody reads, and without it ten followers would
 /// take the processors from the build that they follow.
-const PACE: Duration = Duration::from_millis(30);
+const PACE: Duration = Duration::from_millis(100);
 
 /// What of the file is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
