@@ -157,13 +157,9 @@ fn followed(home: Home, id: EntryId, output: Output) -> Body {
             });
             let Ok((is_over, next, again, same_home, same_id)) = looked.await else { return None };
             (follower, home, id) = (again, same_home, same_id);
+            let has_shrunk = matches!(next, Ok(Followed::Shrunk));
             let bytes = match next {
-                Ok(Followed::Bytes(bytes)) => {
-                    if !is_over && follower.offset() > was_there {
-                        tokio::time::sleep(PACE).await;
-                    }
-                    bytes
-                }
+                Ok(Followed::Bytes(bytes)) => bytes,
                 Ok(Followed::Shrunk) => {
                     b"\n[the output has passed its limit: something is left out here]\n".to_vec()
                 }
@@ -175,6 +171,9 @@ fn followed(home: Home, id: EntryId, output: Output) -> Body {
                 }
                 Err(error) => return Some((Err(error), (None, home, id))),
             };
+            if !is_over && (has_shrunk || follower.offset() > was_there) {
+                tokio::time::sleep(PACE).await;
+            }
             return Some((Ok(Bytes::from(bytes)), (Some(follower), home, id)));
         }
     }))
