@@ -221,3 +221,80 @@ fn whatever_the_disk_holds_of_a_letter_that_waits_it_goes_out_whole_and_whoever_
     letter_states("ana@example.org", 5);
     letter_states("gone@example.org", 20);
 }
+
+#[test]
+#[ignore = "second tier"]
+fn whatever_the_disk_holds_of_a_cancel_one_that_was_confirmed_is_never_run() {
+    if !strace::is_there() {
+        return;
+    }
+    let ci = installation();
+    let id = ci.push(&Push::to("r", "main"));
+    let recording = recorded(&ci, "build", &["cancel", &id]);
+    let said = recording.operations.iter().position(|operation| matches!(operation, Operation::Said));
+    let asked = states(&recording, said.expect("it confirms"));
+    // And what build makes of it: every third state.
+    let recording = recorded(&ci, "build", &[]);
+    assert_eq!(ci.record().outcome(), "cancelled");
+    let done: Vec<_> = states(&recording, 0).into_iter().step_by(3).collect();
+    println!("{} and {} states", asked.len(), done.len());
+    assert!(asked.len() > 3 && done.len() > 30);
+    let done = done.into_iter().map(|(state, _)| (state, true));
+    on_each(&asked.into_iter().chain(done).collect::<Vec<_>>(), |&(ref state, confirmed)| {
+        let (ci, what) = (made(state), shown(state));
+        let there = |name: String| state.contains_key(&name);
+        if there(format!("builds/{id}/result.json")) && there(format!("queue/build-{id}")) {
+            // Whose result that is cannot be known: one has to look.
+            ci.build_to_its_end(1);
+            assert_eq!(
+                (ran(&ci), names(&ci.path("queue/bad")).len(), ci.letters().len()),
+                (0, 2, 1),
+                "{what}"
+            );
+            return ci.assert_all_over();
+        }
+        ci.build(1);
+        let record = ci.record();
+        assert_eq!(record.id, id, "{what}");
+        let is_cancelled = record.outcome() == "cancelled";
+        assert!(is_cancelled || !confirmed, "{}, though confirmed:\n{what}", record.outcome());
+        assert_eq!((ran(&ci), ci.letters().len()), if is_cancelled { (0, 0) } else { (1, 1) }, "{what}");
+        assert_eq!(names(&ci.path("queue/bad")), [""; 0], "{what}");
+        ci.assert_all_over();
+    });
+}
+
+#[test]
+#[ignore = "second tier"]
+fn whatever_the_disk_holds_of_several_builds_each_has_a_result_and_a_letter() {
+    if !strace::is_there() {
+        return;
+    }
+    let ci = installation();
+    let ids: Vec<_> =
+        ["r", "s", "t"].iter().map(|repository| ci.push(&Push::to(repository, "main"))).collect();
+    let recording = recorded(&ci, "build", &[]);
+    // One in so many of those that there are.
+    let states: Vec<_> = states(&recording, 0).into_iter().step_by(59).collect();
+    println!("{} states", states.len());
+    assert!(states.len() > 50, "{}", states.len());
+    on_each(&states, |(state, _)| {
+        let (ci, what) = (made(state), shown(state));
+        // Whose result that is cannot be known: one has to look.
+        let is_strange = |id: &&String| {
+            let there = |name: String| state.contains_key(&name);
+            there(format!("builds/{id}/result.json")) && there(format!("queue/build-{id}"))
+        };
+        let strange: Vec<_> = ids.iter().filter(is_strange).collect();
+        assert_eq!(ci.build_to_its_end(2), 0, "{}\n{what}", ci.log());
+        assert_eq!(names(&ci.path("queue/bad")).len(), 2 * strange.len(), "{what}");
+        let records = ci.records();
+        let letters: Vec<_> = ci.letters().into_iter().map(|letter| letter.stem).collect();
+        for id in ids.iter().filter(|id| !strange.contains(id)) {
+            let record = records.iter().find(|record| record.id == *id);
+            assert_eq!(record.map(|record| &record.result["rc"]), Some(&3.into()), "{id}\n{what}");
+            assert_eq!(letters.iter().filter(|stem| *stem == id).count(), 1, "{id} of {letters:?}\n{what}");
+        }
+        ci.assert_all_over();
+    });
+}
