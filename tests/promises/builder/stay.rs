@@ -75,6 +75,23 @@ fn a_push_whose_event_the_kernel_had_no_room_for_is_built() {
 }
 
 #[test]
+fn who_waits_for_one_that_pauses_is_built_as_soon_as_somebody_removes_that() {
+    let ci = Installation::building("true");
+    let first = ci.push(&Push::to("r", "main"));
+    let retry =
+        r#"{"count":1,"since":"2026-01-01T00:00:00Z","until":"2999-01-01T00:00:00Z","why":"no network"}"#;
+    fs::write(ci.path(&format!("queue/build-{first}.retry")), retry).unwrap();
+    let second = ci.push(&Push::to("r", "main"));
+    ci.push(&Push::to("other", "main"));
+    let mut build = Running::start(ci.command("build").arg("--stay"));
+    wait_until("the other is built", || ci.records().len() == 1);
+    fs::remove_file(ci.path(&format!("queue/build-{first}"))).unwrap();
+    wait_until("the second is built", || ci.records().iter().any(|record| record.id == second));
+    build.signal("TERM");
+    assert_eq!(build.wait(), 143);
+}
+
+#[test]
 fn what_stands_is_told_once_however_often_it_is_idle() {
     let ci = Installation::building("true");
     let id = ci.push(&Push::to("paused", "main"));
