@@ -7,7 +7,7 @@ use std::{
     cell::Cell,
     io::{self, ErrorKind},
     panic::{AssertUnwindSafe, catch_unwind},
-    path::Path,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         mpsc::{Receiver, Sender, channel},
@@ -59,8 +59,12 @@ struct Intent {
 }
 
 impl Intent {
-    fn store(&self, outbox: &Path, id: &EntryId) -> io::Result<()> {
-        durable::replace(&outbox.join(format!("{id}{SUFFIX}")), &durable::json_line(self), 0o600)
+    fn read(path: &Path) -> io::Result<Self> {
+        Ok(serde_json::from_slice(&regular_file::read(path)?.unwrap_or_default())?)
+    }
+
+    fn store(&self, path: &Path) -> io::Result<()> {
+        durable::replace(path, &durable::json_line(self), 0o600)
     }
 }
 
@@ -82,8 +86,13 @@ pub fn intend(
     let outbox = builder.home.outbox();
     let intent = Intent { request: request.clone(), result: result.clone(), begun: 0 };
     durable::create_dir(&outbox, 0o750)?;
-    intent.store(&outbox, id)?;
+    intent.store(&path_of(builder, id))?;
     durable::sync_dir(&outbox)
+}
+
+/// Where the intent lies.
+fn path_of(builder: &Builder, id: &EntryId) -> PathBuf {
+    builder.home.outbox().join(format!("{id}{SUFFIX}"))
 }
 
 /// The builds after which it has yet to run, in their order.
@@ -166,11 +175,12 @@ fn pass(builder: &Builder, is_idle: bool) {
         if builder.supervisor.is_stopped() {
             return;
         }
-        let path = builder.home.outbox().join(format!("{id}{SUFFIX}"));
-        if !is_idle && regular_file::json::<Intent>(&path).is_some_and(|intent| intent.begun > 0) {
+        let path = path_of(builder, &id);
+        let intent = Intent::read(&path);
+        if !is_idle && intent.as_ref().is_ok_and(|intent| intent.begun > 0) {
             continue;
         }
-        match run_after(builder, &id) {
+        match intent.and_then(|intent| run_after(builder, &id, intent, &path)) {
             // The next build runs it again.
             Ok(ProcessEnd::Stopped | ProcessEnd::Cancelled(_)) => return,
             Ok(ProcessEnd::Exited(status)) if status.success() => {}
@@ -208,11 +218,8 @@ fn tell(builder: &Builder, id: &EntryId, why: &io::Error) -> io::Result<()> {
     builder.outbox.put(&builder.letterhead.after_given_up(id, &in_full(why), SystemTime::now()))
 }
 
-/// Runs it for one build, in a directory of its own.
-fn run_after(builder: &Builder, id: &EntryId) -> io::Result<ProcessEnd> {
-    let outbox = builder.home.outbox();
-    let intent = regular_file::read(&outbox.join(format!("{id}{SUFFIX}")))?;
-    let mut intent: Intent = serde_json::from_slice(&intent.unwrap_or_default())?;
+/// Runs it for one build, in a directory of its own. The intent lies at `path`.
+fn run_after(builder: &Builder, id: &EntryId, mut intent: Intent, path: &Path) -> io::Result<ProcessEnd> {
     if intent.begun >= ATTEMPTS {
         let why = format!("build has ended with it {} times", intent.begun);
         return Err(io::Error::new(ErrorKind::InvalidData, why));
@@ -224,19 +231,18 @@ fn run_after(builder: &Builder, id: &EntryId) -> io::Result<ProcessEnd> {
     }
     let mask = builder.mask();
     let mut log = MaskedLog::create(&builder.record(id).dir().join("after.log"), LOG_LIMIT, &mask)?;
-    // If it ends us (`kill -9 $PPID`), it is not the first thing that ends each `build` from now on.
-    intent.begun += 1;
-    intent.store(&outbox, id)?;
     let work_dir = builder.work_dir().map_err(|fault| fault.error)?;
     let workspace = work_dir.create(&format!("{id}-after"))?;
-    let end = follow(builder, id, &intent, &workspace, &mut log);
+    // If it ends us (`kill -9 $PPID`), it is not the first thing that ends each `build` from now on.
+    intent.begun += 1;
+    let end = intent.store(path).and_then(|()| follow(builder, id, &intent, &workspace, &mut log));
     left_over::note_processes(builder);
     if let Err(error) = workspace.remove(&builder.supervisor) {
         left_over::note_workspace(builder, workspace.path().to_path_buf(), &error);
     }
     if !matches!(end, Ok(ProcessEnd::Exited(_) | ProcessEnd::OutOfMemory(_) | ProcessEnd::TimedOut(_))) {
         intent.begun -= 1;
-        intent.store(&outbox, id)?;
+        intent.store(path)?;
     }
     let end = end?;
     log.finish()?;

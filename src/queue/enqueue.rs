@@ -8,7 +8,6 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use rustix::fs::OFlags;
 use tempfile::NamedTempFile;
 
 use super::{BuildRequest, EntryId, Origin, lock_file};
@@ -71,16 +70,7 @@ fn store_once(home: &Home, text: &str) -> io::Result<EntryId> {
 fn name_and_rename(home: &Home, mut new: NamedTempFile<fs_err::File>) -> io::Result<EntryId> {
     let queue = home.queue();
     let path = queue.join(".last");
-    let mut last = lock_file::open(&path);
-    let is_foreign = match &last {
-        Ok(last) => !rustix::fs::fcntl_getfl(last)?.contains(OFlags::RDWR),
-        Err(error) => error.kind() == ErrorKind::PermissionDenied,
-    };
-    // Root has been at work here: its directory is ours.
-    if is_foreign && lock_file::move_aside(&path).is_ok() {
-        last = lock_file::open(&path);
-    }
-    let last = last.map_err(at("queue/.last: cannot open"))?;
+    let last = lock_file::open_to_write(&path).map_err(at("queue/.last: cannot open"))?;
     if !lock_file::lock_within(&last, LOCK_LIMIT).map_err(at("queue/.last: cannot lock"))? {
         let what = "queue/.last has been locked by another process for 8 s: `lslocks` and `fuser queue/.last` show which";
         return Err(io::Error::new(ErrorKind::TimedOut, what));

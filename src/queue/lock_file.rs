@@ -11,7 +11,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{FlockOperation, flock},
+    fs::{FlockOperation, OFlags, fcntl_getfl, flock},
     io::{Errno, retry_on_intr},
 };
 
@@ -52,6 +52,17 @@ pub fn open(path: &Path) -> io::Result<File> {
             }
         }
     }
+}
+
+/// The same for one that is written to: if it is somebody else's (root has been at work here), it makes room, as its
+/// directory is ours.
+pub fn open_to_write(path: &Path) -> io::Result<File> {
+    let opened = open(path);
+    let is_foreign = match &opened {
+        Ok(file) => !fcntl_getfl(file)?.contains(OFlags::RDWR),
+        Err(error) => error.kind() == ErrorKind::PermissionDenied,
+    };
+    if is_foreign && move_aside(path).is_ok() { open(path) } else { opened }
 }
 
 /// Takes the lock if nobody has it; false if somebody does.

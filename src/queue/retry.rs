@@ -30,12 +30,12 @@ pub struct Retry {
     /// What it met the last time.
     pub why: String,
     /// How many tries `build` did not outlive, where the record may not say so: a build can wreck that.
-    #[serde(default, skip_serializing_if = "is_none")]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub tries: u32,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over references")]
-fn is_none(tries: &u32) -> bool {
+fn is_zero(tries: &u32) -> bool {
     *tries == 0
 }
 

@@ -86,7 +86,9 @@ fn drain_queue(home: Home, settings: Settings, pace: Pace, debug: bool) -> anyho
         let drain: Option<DrainState> = regular_file::json(&home.queue().join(drain_state::FILE_NAME));
         let pid = drain.and_then(|drain| drain.pid);
         say_to_person(|| another_is_at_work(pid));
-        pid.and_then(|pid| i32::try_from(pid).ok()).map_or(Ok(()), |pid| lock::let_go_on(&home, pid))?;
+        if let Some(pid) = pid.and_then(|pid| i32::try_from(pid).ok()) {
+            lock::let_go_on(&home, pid)?;
+        }
         return Ok(0);
     };
     // Where it cannot be written down, it is as it would be.

@@ -10,10 +10,7 @@ use std::{
 
 use rustix::fs::OFlags;
 
-use crate::error_chain::at;
-
-/// It may be a FIFO, and nobody is at its other end.
-const WITHOUT_WAITING: i32 = OFlags::NONBLOCK.bits().cast_signed();
+use crate::{error_chain::at, regular_file};
 
 /// A pid file of ours, removed with this value.
 #[derive(Debug)]
@@ -39,7 +36,8 @@ impl PidFile {
             .create(true)
             .truncate(true)
             .mode(0o600)
-            .custom_flags(WITHOUT_WAITING)
+            // It may be a FIFO, and nobody is at its other end.
+            .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
             .open(path)
             .map_err(at(path.display()))?;
         file.write_all(process::id().to_string().as_bytes()).map_err(at(path.display()))?;
@@ -59,8 +57,7 @@ impl Drop for PidFile {
 
 fn read(path: &Path) -> io::Result<String> {
     let mut text = String::new();
-    let file = OpenOptions::new().read(true).custom_flags(WITHOUT_WAITING).open(path)?;
     // No number is longer.
-    file.take(64).read_to_string(&mut text)?;
+    regular_file::open_through_links(path)?.take(64).read_to_string(&mut text)?;
     Ok(text)
 }

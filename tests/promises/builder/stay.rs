@@ -14,6 +14,13 @@ fn said(ci: &Installation) -> Value {
     serde_json::from_slice(&fs::read(ci.path("queue/drain.json")).unwrap_or_default()).unwrap_or_default()
 }
 
+/// This entry was put back so often, and pauses.
+fn pause(ci: &Installation, id: &str, count: usize) {
+    let (since, until) = ("2026-01-01T00:00:00Z", "2999-01-01T00:00:00Z");
+    let retry = serde_json::json!({"count": count, "since": since, "until": until, "why": "no network"});
+    fs::write(ci.path(&format!("queue/build-{id}.retry")), retry.to_string()).unwrap();
+}
+
 #[test]
 fn it_stays_when_nothing_is_left_builds_what_comes_and_ends_when_its_settings_are_others() {
     let ci = Installation::building("exit 3");
@@ -78,9 +85,7 @@ fn a_push_whose_event_the_kernel_had_no_room_for_is_built() {
 fn who_waits_for_one_that_pauses_is_built_as_soon_as_somebody_removes_that() {
     let ci = Installation::building("true");
     let first = ci.push(&Push::to("r", "main"));
-    let retry =
-        r#"{"count":1,"since":"2026-01-01T00:00:00Z","until":"2999-01-01T00:00:00Z","why":"no network"}"#;
-    fs::write(ci.path(&format!("queue/build-{first}.retry")), retry).unwrap();
+    pause(&ci, &first, 1);
     let second = ci.push(&Push::to("r", "main"));
     ci.push(&Push::to("other", "main"));
     let mut build = Running::start(ci.command("build").arg("--stay"));
@@ -95,9 +100,7 @@ fn who_waits_for_one_that_pauses_is_built_as_soon_as_somebody_removes_that() {
 fn what_stands_is_told_once_however_often_it_is_idle() {
     let ci = Installation::building("true");
     let id = ci.push(&Push::to("paused", "main"));
-    let retry =
-        r#"{"count":3,"since":"2026-01-01T00:00:00Z","until":"2999-01-01T00:00:00Z","why":"no network"}"#;
-    fs::write(ci.path(&format!("queue/build-{id}.retry")), retry).unwrap();
+    pause(&ci, &id, 3);
     let mut build = Running::start(ci.command("build").arg("--stay"));
     let trouble = "a build is put back again and again";
     for number in 1..=3 {

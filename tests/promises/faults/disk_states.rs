@@ -86,6 +86,12 @@ pub fn shown(state: &Tree) -> String {
     state.iter().filter(|(name, _)| !name.starts_with("scripts")).map(line).collect()
 }
 
+/// It waits and has a result: whose that is cannot be known, and one has to look.
+fn is_strange(state: &Tree, id: &str) -> bool {
+    let names = [format!("builds/{id}/result.json"), format!("queue/build-{id}")];
+    names.iter().all(|name| state.contains_key(name))
+}
+
 #[test]
 #[ignore = "second tier"]
 fn whatever_the_disk_holds_of_an_answered_push_it_is_built_once_and_no_half_one_ever_is() {
@@ -138,8 +144,7 @@ fn whatever_the_disk_holds_of_a_build_it_has_one_result_which_stays_once_told_an
         let is_final = state.contains_key(&format!("builds/{id}/result.json"));
         assert!(is_final || !told, "the result that was told is lost:\n{what}");
         assert_eq!(ci.build_to_its_end(1), 0, "{}\n{what}", ci.log());
-        if is_final && state.contains_key(&format!("queue/build-{id}")) {
-            // Whose result that is cannot be known, and one has to look.
+        if is_strange(state, &id) {
             assert_eq!((ran(&ci), names(&ci.path("queue/bad")).len()), (0, 2), "{what}");
             let kept = fs::read(ci.path(&format!("builds/{id}/result.json"))).unwrap();
             assert_eq!(serde_json::from_slice::<serde_json::Value>(&kept).unwrap(), result, "{what}");
@@ -242,9 +247,7 @@ fn whatever_the_disk_holds_of_a_cancel_one_that_was_confirmed_is_never_run() {
     let done = done.into_iter().map(|(state, _)| (state, true));
     on_each(&asked.into_iter().chain(done).collect::<Vec<_>>(), |&(ref state, confirmed)| {
         let (ci, what) = (made(state), shown(state));
-        let there = |name: String| state.contains_key(&name);
-        if there(format!("builds/{id}/result.json")) && there(format!("queue/build-{id}")) {
-            // Whose result that is cannot be known: one has to look.
+        if is_strange(state, &id) {
             ci.build_to_its_end(1);
             assert_eq!(
                 (ran(&ci), names(&ci.path("queue/bad")).len(), ci.letters().len()),
@@ -280,12 +283,7 @@ fn whatever_the_disk_holds_of_several_builds_each_has_a_result_and_a_letter() {
     assert!(states.len() > 50, "{}", states.len());
     on_each(&states, |(state, _)| {
         let (ci, what) = (made(state), shown(state));
-        // Whose result that is cannot be known: one has to look.
-        let is_strange = |id: &&String| {
-            let there = |name: String| state.contains_key(&name);
-            there(format!("builds/{id}/result.json")) && there(format!("queue/build-{id}"))
-        };
-        let strange: Vec<_> = ids.iter().filter(is_strange).collect();
+        let strange: Vec<_> = ids.iter().filter(|id| is_strange(state, id)).collect();
         assert_eq!(ci.build_to_its_end(2), 0, "{}\n{what}", ci.log());
         assert_eq!(names(&ci.path("queue/bad")).len(), 2 * strange.len(), "{what}");
         let records = ci.records();
