@@ -7,6 +7,8 @@ use std::{
         ffi::OsStringExt,
         fs::{PermissionsExt, chown},
     },
+    path::Path,
+    process::Command,
 };
 
 use crate::support::{
@@ -230,5 +232,19 @@ fn nobody_else_can_open_the_files_that_locks_are_taken_on() {
     ci.build(1);
     for name in ["queue/.last", "queue/.drain"] {
         assert_eq!(ci.path(name).metadata().unwrap().permissions().mode() & 0o777, 0o600, "{name}");
+    }
+}
+
+/// A third of its start would be the dynamic loader, while whoever pushed waits.
+#[test]
+fn it_starts_without_the_dynamic_loader() {
+    let said = |program: &str, argument: &str| {
+        let output = Command::new(program).arg(argument).output().unwrap();
+        String::from_utf8([output.stdout, output.stderr].concat()).unwrap().trim().to_owned()
+    };
+    if Path::new(&said("cc", "-print-file-name=libc.a")).is_absolute() {
+        assert_eq!(said("ldd", env!("CARGO_BIN_EXE_queue_build")), "statically linked");
+    } else {
+        eprintln!("skipped: the C compiler has no static libc");
     }
 }
