@@ -1,6 +1,12 @@
 //! The kernel's table of processes, as proc(5) shows it.
 
-use std::{fs, io::ErrorKind, os::unix::fs::MetadataExt};
+use std::{
+    fs,
+    io::{self, ErrorKind, Read},
+    os::unix::fs::MetadataExt,
+    path::Path,
+    sync::LazyLock,
+};
 
 /// One process that is not dead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,23 +50,21 @@ pub fn is_stopped(pid: i32) -> bool {
 
 /// The name of the program that it runs, as far as the kernel keeps it.
 pub fn name(pid: i32) -> Option<Vec<u8>> {
-    fs::read(format!("/proc/{pid}/comm")).ok()
+    read(format!("/proc/{pid}/comm")).ok()
 }
 
 /// One of them, and the letter of its state.
 fn stat(pid: i32) -> Option<(Process, char)> {
-    let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
-    let stat = String::from_utf8_lossy(&stat);
+    let line = read(format!("/proc/{pid}/stat")).ok()?;
+    let line = String::from_utf8_lossy(&line);
     // The name is in parentheses and may hold anything, parentheses too.
-    let (_, after_name) = stat.rsplit_once(')')?;
-    let fields: Vec<&str> = after_name.split_ascii_whitespace().collect();
-    let process = Process {
-        pid,
-        parent: fields.get(1)?.parse().ok()?,
-        group: fields.get(2)?.parse().ok()?,
-        start: fields.get(19)?.parse().ok()?,
-    };
-    Some((process, fields.first()?.chars().next()?))
+    let (_, after_name) = line.rsplit_once(')')?;
+    let mut fields = after_name.split_ascii_whitespace();
+    let state = fields.next()?.chars().next()?;
+    let (parent, group) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
+    // The 22nd of all.
+    let start = fields.nth(16)?.parse().ok()?;
+    Some((Process { pid, parent, group, start }, state))
 }
 
 /// The children of a process, dead ones included; none where the kernel does not list them, or a thread ended
@@ -68,10 +72,21 @@ fn stat(pid: i32) -> Option<(Process, char)> {
 pub fn children(pid: i32) -> Option<Vec<i32>> {
     let mut children = Vec::new();
     for thread in fs::read_dir(format!("/proc/{pid}/task")).ok()? {
-        let pids = fs::read_to_string(thread.ok()?.path().join("children")).ok()?;
-        children.extend(pids.split_ascii_whitespace().filter_map(|pid| pid.parse::<i32>().ok()));
+        children.extend(children_of_thread(&thread.ok()?.path())?);
     }
     Some(children)
+}
+
+/// Those of them that were left to it by their parents, and what its first thread has started: what is left to a process
+/// goes to the first of its threads that lives (`find_new_reaper` in the kernel's `kernel/exit.c`). None where the kernel
+/// does not list them.
+pub fn left_to(pid: i32) -> Option<Vec<i32>> {
+    children_of_thread(Path::new(&format!("/proc/{pid}/task/{pid}")))
+}
+
+fn children_of_thread(thread: &Path) -> Option<Vec<i32>> {
+    let pids = String::from_utf8(read(thread.join("children")).ok()?).ok()?;
+    Some(pids.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect())
 }
 
 /// The words that a process was started with; none if it is gone or not ours to look at.
@@ -96,13 +111,24 @@ pub fn user(pid: i32) -> Option<u32> {
 }
 
 /// This boot's own id (random(4)): with it a time in ticks since boot is one moment.
-pub fn boot_id() -> String {
-    fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim_end().to_string()
+pub fn boot_id() -> &'static str {
+    static BOOT_ID: LazyLock<String> = LazyLock::new(|| {
+        let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        id.trim_end().to_string()
+    });
+    &BOOT_ID
 }
 
 fn words(pid: i32, file: &str) -> Vec<Vec<u8>> {
-    let bytes = fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
+    let bytes = read(format!("/proc/{pid}/{file}")).unwrap_or_default();
     bytes.split(|byte| *byte == 0).filter(|word| !word.is_empty()).map(<[u8]>::to_vec).collect()
+}
+
+/// One of the kernel's files, which tell no length: std would feel its way.
+fn read(path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(1 << 10);
+    fs::File::open(path)?.take(u64::MAX).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 #[cfg(test)]

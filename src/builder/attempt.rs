@@ -271,7 +271,7 @@ impl<'a> Attempt<'a> {
         let running = run::start(&self.builder.supervisor, &spec)?;
         announce::start(self.entry, running.pid(), is_launched);
         // For people, and for what another account's processes are recognised by; the attempt is counted already.
-        let script_start = running.start().map(|start| (start, proc_table::boot_id()));
+        let script_start = running.start().map(|start| (start, proc_table::boot_id().to_string()));
         let _ = on_record.set_script(running.pid(), script_start);
         Ok(running)
     }

@@ -57,7 +57,7 @@ impl LeftProcess {
             builds,
             pid,
             start,
-            boot: proc_table::boot_id(),
+            boot: proc_table::boot_id().to_string(),
             user: proc_table::user(pid),
             command: printable(&String::from_utf8_lossy(&words)).to_string(),
             since: Timestamp::now(),

@@ -129,6 +129,10 @@ impl Supervisor {
 
     /// The children that were left to us, but for those that were given up. The dead among them are reaped on the way.
     pub fn orphans(&self) -> Vec<i32> {
+        // Mostly there are none, and then nobody waits for a process that is being started.
+        if children_now().is_empty() {
+            return Vec::new();
+        }
         let known = self.known();
         loop {
             let (dead, alive): (Vec<i32>, Vec<i32>) =
@@ -264,10 +268,11 @@ fn reap(pid: i32) -> bool {
         .is_some_and(|pid| matches!(rustix::process::waitpid(Some(pid), WaitOptions::NOHANG), Ok(Some(_))))
 }
 
-/// All our children, the dead included where the kernel lists them.
+/// All children that were left to us, and maybe others; the dead included where the kernel lists them. Our first thread, the
+/// drain, lives as long as we do.
 fn children_now() -> Vec<i32> {
     let own = getpid().as_raw_nonzero().get();
-    proc_table::children(own).unwrap_or_else(|| {
+    proc_table::left_to(own).unwrap_or_else(|| {
         proc_table::processes()
             .iter()
             .filter(|process| process.parent == own)
