@@ -16,45 +16,53 @@ use tracing_subscriber::fmt::MakeWriter;
 #[derive(Debug)]
 pub struct LogFile {
     path: PathBuf,
-    file: Mutex<File>,
+    opened: Mutex<Opened>,
+}
+
+#[derive(Debug)]
+struct Opened {
+    file: File,
+    identity: (u64, u64),
 }
 
 impl LogFile {
     /// Opens the file, and makes it if it is not there.
     pub fn open(path: &Path) -> io::Result<Self> {
-        Ok(Self { path: path.to_owned(), file: Mutex::new(append_to(path)?) })
+        Ok(Self { path: path.to_owned(), opened: Mutex::new(append_to(path)?) })
     }
 
     /// Opens the file of that name again: the old one may have been moved away.
     pub fn reopen(&self) -> io::Result<()> {
         let fresh = append_to(&self.path)?;
-        *self.file() = fresh;
+        *self.opened() = fresh;
         Ok(())
     }
 
-    fn file(&self) -> MutexGuard<'_, File> {
-        self.file.lock().unwrap_or_else(PoisonError::into_inner)
+    fn opened(&self) -> MutexGuard<'_, Opened> {
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn is_moved(&self) -> bool {
-        let identity = |metadata: Metadata| (metadata.dev(), metadata.ino());
-        let named = self.path.metadata().ok().map(identity);
-        named.is_none() || named != self.file().metadata().ok().map(identity)
+        self.path.metadata().map_or(true, |named| identity(&named) != self.opened().identity)
     }
 }
 
-fn append_to(path: &Path) -> io::Result<File> {
+fn identity(metadata: &Metadata) -> (u64, u64) {
+    (metadata.dev(), metadata.ino())
+}
+
+fn append_to(path: &Path) -> io::Result<Opened> {
     let mut options = fs_err::OpenOptions::new();
     // A FIFO that nobody reads is an error, and no reason to wait.
     options.append(true).create(true).mode(0o640).custom_flags(OFlags::NONBLOCK.bits().cast_signed());
     let file = options.open(path)?.into_file();
     ioctl_fionbio(&file, false)?;
-    Ok(file)
+    Ok(Opened { identity: identity(&file.metadata()?), file })
 }
 
 /// Writes whole lines; the next one after a rename goes to a new file.
 #[derive(Debug)]
-pub struct LogWriter<'a>(MutexGuard<'a, File>);
+pub struct LogWriter<'a>(MutexGuard<'a, Opened>);
 
 impl<'a> MakeWriter<'a> for LogFile {
     type Writer = LogWriter<'a>;
@@ -64,13 +72,13 @@ impl<'a> MakeWriter<'a> for LogFile {
             // Else the lines go on into the old one.
             let _ = self.reopen();
         }
-        LogWriter(self.file())
+        LogWriter(self.opened())
     }
 }
 
 impl Write for LogWriter<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.write(bytes)
+        self.0.file.write(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {

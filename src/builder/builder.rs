@@ -11,7 +11,7 @@ use super::{
     mail::letters::Letterhead,
     outbox::outbox::Outbox,
     process::{mask::Mask, supervisor::Supervisor, workspace::WorkDir},
-    secrets,
+    secrets::Secrets,
     settings::Settings,
 };
 use crate::{
@@ -39,6 +39,7 @@ pub struct Builder {
     pub tag: String,
     /// Held by who changes `queue/left-over.json`.
     pub left_over: Mutex<()>,
+    secrets: Secrets,
     work_dir: OnceLock<WorkDir>,
 }
 
@@ -55,6 +56,7 @@ impl Builder {
         let statuses = Statuses::new(&home, settings.forge.clone(), settings.page_url.clone());
         Self {
             tag: home.tag(),
+            secrets: Secrets::known(&settings.mask, &settings.git_base),
             home,
             settings,
             lock,
@@ -90,7 +92,7 @@ impl Builder {
 
     /// What no output may show.
     pub fn mask(&self) -> Mask {
-        secrets::mask(&self.home, &self.settings.mask, &self.settings.git_base)
+        self.secrets.mask(&self.home)
     }
 
     pub fn record(&self, id: &EntryId) -> Record {

@@ -1,6 +1,6 @@
 //! What no output of a build may show, wherever it comes from.
 
-use std::env;
+use std::{env, fmt};
 
 use percent_encoding::percent_decode_str;
 
@@ -37,14 +37,30 @@ fn matches(pattern: &[u8], name: &[u8]) -> bool {
     }
 }
 
-/// All of them, as they are now: the forge's token is read at each use.
-pub fn mask(home: &Home, names: &SecretNames, git_base: &GitBase) -> Mask {
-    let chosen = env::vars_os().filter(|(name, _)| name.to_str().is_some_and(|name| names.hold(name)));
-    let mut secrets: Vec<Vec<u8>> = chosen.map(|(_, value)| value.into_encoded_bytes()).collect();
-    secrets.extend(git_base.secrets().map(|secret| secret.as_bytes().to_vec()));
-    secrets.extend(mail_passwords());
-    secrets.extend(Token::read(home).ok().map(|token| token.reveal().as_bytes().to_vec()));
-    Mask::new(secrets)
+/// Those that stay as they are while `build` runs. `Debug` shows none.
+pub struct Secrets(Vec<Vec<u8>>);
+
+impl Secrets {
+    /// Of our environment and the settings.
+    pub fn known(names: &SecretNames, git_base: &GitBase) -> Self {
+        let chosen = env::vars_os().filter(|(name, _)| name.to_str().is_some_and(|name| names.hold(name)));
+        let mut secrets: Vec<Vec<u8>> = chosen.map(|(_, value)| value.into_encoded_bytes()).collect();
+        secrets.extend(git_base.secrets().map(|secret| secret.as_bytes().to_vec()));
+        secrets.extend(mail_passwords());
+        Self(secrets)
+    }
+
+    /// All of them, as they are now: the forge's token is read at each use.
+    pub fn mask(&self, home: &Home) -> Mask {
+        let token = Token::read(home).ok();
+        Mask::new(self.0.iter().map(Vec::as_slice).chain(token.iter().map(|token| token.reveal().as_bytes())))
+    }
+}
+
+impl fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} secrets", self.0.len())
+    }
 }
 
 /// Of `AMP_CI_SMTP_URL`, as it is written there and as the server gets it.
