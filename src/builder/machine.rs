@@ -21,12 +21,12 @@ pub fn ready(builder: &Builder) -> Result<(), Fault> {
     fs_err::read_dir(builder.home.scripts()).map_err(Fault::at("there are no chunks"))?;
     let work_dir = builder.work_dir()?.path().to_path_buf();
     [builder.home.builds(), work_dir].iter().try_for_each(|dir| {
-        // Looked at again and again: one that has gone is the same fault as one that never was.
-        has_space(dir, builder.settings.min_free).map_err(Fault::at(if dir.exists() {
-            "there is too little space"
-        } else {
-            "there is no work directory"
-        }))
+        has_space(dir, builder.settings.min_free).map_err(|error| {
+            // Looked at again and again: one that has gone is the same fault as one that never was.
+            let is_there = dir.exists();
+            let stage = if is_there { "there is too little space" } else { "there is no work directory" };
+            Fault { stage, error }
+        })
     })
 }
 

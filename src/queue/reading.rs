@@ -12,7 +12,7 @@ use crate::{
     regular_file::{self, Opened},
 };
 
-/// No request is larger; a file that is has been put there by mistake and is not read into memory.
+/// No request is larger; a file that is has been put there by mistake, and no more of it is read.
 const LARGEST_ENTRY: u64 = 1 << 20;
 
 /// A text that does not parse and is younger than this may still be being written.
@@ -137,16 +137,17 @@ pub fn read(path: &Path) -> io::Result<EntryState> {
         Opened::Missing => return Ok(EntryState::Missing),
         Opened::NotAFile => return Ok(EntryState::NotAFile),
     };
-    let metadata = file.metadata()?;
-    if metadata.len() > LARGEST_ENTRY {
-        return Ok(EntryState::Invalid(format!("{} bytes: no request is that large", metadata.len())));
-    }
     let mut bytes = Vec::with_capacity(512);
-    file.take(LARGEST_ENTRY + 1).read_to_end(&mut bytes).map_err(at(path.display()))?;
+    (&file).take(LARGEST_ENTRY + 1).read_to_end(&mut bytes).map_err(at(path.display()))?;
+    if bytes.len() as u64 > LARGEST_ENTRY {
+        let length = file.metadata()?.len();
+        return Ok(EntryState::Invalid(format!("{length} bytes: no request is that large")));
+    }
     Ok(match serde_json::from_slice::<BuildRequest>(&bytes) {
         Ok(request) => EntryState::Request(request, bytes),
         Err(error)
-            if !error.is_data() && metadata.modified().is_ok_and(|time| age(time) < SETTLES_WITHIN) =>
+            if !error.is_data()
+                && file.metadata()?.modified().is_ok_and(|time| age(time) < SETTLES_WITHIN) =>
         {
             EntryState::BeingWritten
         }

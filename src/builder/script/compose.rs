@@ -18,7 +18,7 @@ const CHUNKS: [(&str, bool); 3] = [("checkout_repos", true), ("build_packages", 
 /// is the last one.
 pub const PROGRESS: &str = "AMP_CI_PROGRESS";
 
-/// No chunk is longer: a file that is has been put there by mistake, and is not read into memory.
+/// No chunk is longer: a file that is has been put there by mistake, and no more of it is read.
 const LONGEST_CHUNK: u64 = 4 << 20;
 
 /// What the chunks on disk make of a request.
@@ -96,12 +96,12 @@ pub fn read_chunk(path: &Path) -> io::Result<Option<Vec<u8>>> {
         Err(error) => return Err(error),
         Ok(file) => file,
     };
-    if file.metadata()?.len() > LONGEST_CHUNK {
+    let mut text = Vec::with_capacity(4 << 10);
+    file.take(LONGEST_CHUNK + 1).read_to_end(&mut text)?;
+    if text.len() as u64 > LONGEST_CHUNK {
         let why = format!("{} is longer than a chunk can be, 4 MiB", path.display());
         return Err(io::Error::new(ErrorKind::InvalidInput, why));
     }
-    let mut text = Vec::new();
-    file.take(LONGEST_CHUNK).read_to_end(&mut text)?;
     Ok(Some(text))
 }
 
