@@ -50,13 +50,13 @@ def reap():
             return
 
 
-def until(condition, seconds=120):
-    """Waits for a condition and returns what it says."""
+def until(condition, seconds=120, pause=0.002):
+    """Waits for a condition, asking each time after a pause of so many seconds, and returns what it says."""
     deadline = time.monotonic() + seconds
     while not (said := condition()):
         if time.monotonic() > deadline:
             raise TimeoutError(f"not within {seconds} s: {condition}")
-        time.sleep(0.002)
+        time.sleep(pause)
     return said
 
 

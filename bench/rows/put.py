@@ -32,7 +32,7 @@ def measure(rounds, quick):
             "queue_build, started for one put",
             "µs",
             *(took[side]["each"] for side in ("ours", "peer", "limit")),
-            (Target("<=", 1.5, "limit"),),
+            (Target("<=", 1.1, "limit"),),
             "Python without fsync; the same put in C, started for it",
         ),
     ]

@@ -15,5 +15,5 @@ def measure(rounds, quick):
         "peer": (lambda: Server(WEBHOOK, SHIPPED), 200),
         "limit": (lambda: Server(BARE, path="/signature"), 403),
     }
-    targets = (Target(">=", 5, "peer"), Target(">=", 0.8, "limit"))
+    targets = (Target(">=", 6, "peer"), Target(">=", 0.95, "limit"))
     return compare("push with a bad signature", sides, push, rounds, quick, targets, NOTE)

@@ -19,7 +19,7 @@ def measure(rounds, quick):
         "peer": (lambda: Server(WEBHOOK, HOOKS, PATH), 200),
         "limit": (lambda: Server(BARE, path="/command"), 200),
     }
-    targets = (Target(">=", 1.3, "peer"), Target(">=", 0.9, "limit"))
+    targets = (Target(">=", 1.3, "peer"), Target(">=", 0.95, "limit"))
     lines = compare("hook that runs /bin/true", sides, Push(), rounds, quick, targets, NOTE)
     spawn = alternate(rounds, {"limit": lambda: {"each": number([WORK / "spawn", 200, "/bin/true"])}})
     return [*lines, Line("/bin/true alone, one after the other", "µs", limit=spawn["limit"]["each"], note="; posix_spawn, exec, wait in C")]
