@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::BufMut;
 use rustix::net::RecvFlags;
 use tokio::{
     io::{AsyncRead, AsyncWrite, Interest, ReadBuf, Ready},
@@ -86,6 +87,19 @@ impl Socket {
         }
     }
 
+    /// Reads what there is, up to the room in `buf`.
+    fn try_read(&self, buf: &mut impl BufMut) -> io::Result<usize> {
+        let room = buf.remaining_mut();
+        let mut read = 0;
+        let emptied = either!(self, stream => stream.try_io(Interest::READABLE, || {
+            read = stream.try_read_buf(buf)?;
+            // Less than there is room for is all that there was. The socket counts as empty from here on, as it does
+            // with tokio's own reads: else it would be asked once more before it is waited for.
+            if (1..room).contains(&read) { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
+        }));
+        if read > 0 { Ok(read) } else { emptied.map(|()| 0) }
+    }
+
     async fn ready(&self, interest: Interest) -> io::Result<Ready> {
         either!(self, stream => stream.ready(interest).await)
     }
@@ -103,14 +117,11 @@ const PIECE: usize = (8 << 10) - 1;
 
 impl AsyncRead for Stream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let length = buf.remaining().min(PIECE);
+        let mut piece = buf.limit(PIECE);
         loop {
             ready!(either!(self.socket, stream => stream.poll_read_ready(cx)))?;
-            match either!(self.socket, stream => stream.try_read(buf.initialize_unfilled_to(length))) {
-                Ok(read) if self.head.take(read) => {
-                    buf.advance(read);
-                    return Poll::Ready(Ok(()));
-                }
+            match self.socket.try_read(&mut piece) {
+                Ok(read) if self.head.take(read) => return Poll::Ready(Ok(())),
                 Ok(_) => return Poll::Ready(Err(io::ErrorKind::OutOfMemory.into())),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Poll::Ready(Err(error)),
