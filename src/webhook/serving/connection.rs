@@ -10,7 +10,6 @@ use crate::webhook::{
 };
 
 /// What a request needs of the connection it came by.
-#[derive(Clone)]
 pub struct Connection {
     pub service: Arc<Service>,
     /// The other end; perhaps a proxy.

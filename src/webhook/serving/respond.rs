@@ -19,11 +19,11 @@ use crate::webhook::{
 };
 
 /// Answers `request`, whatever happens.
-pub async fn respond(connection: Connection, request: Request<Incoming>) -> Response {
+pub async fn respond(connection: &Connection, request: Request<Incoming>) -> Response {
     let (head, body) = request.into_parts();
     log_allowance::unknown();
     let request_head = connection.head.complete();
-    let response = AssertUnwindSafe(answer(&connection, &head, RequestBody::OnTheWire(body))).catch_unwind();
+    let response = AssertUnwindSafe(answer(connection, &head, RequestBody::OnTheWire(body))).catch_unwind();
     let mut response = response.await.unwrap_or_else(|_| status_only(StatusCode::INTERNAL_SERVER_ERROR));
     if request_head.is_large() {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));

@@ -110,34 +110,32 @@ impl Server {
     {
         let slot = Arc::clone(&connection.slot);
         let mut shutdown = connection.shutdown.clone();
+        let connection = Arc::new(connection);
         let requests = service_fn(move |request| {
-            let connection = connection.clone();
-            async move { Ok::<_, Infallible>(respond(connection, request).await) }
+            let connection = Arc::clone(&connection);
+            async move { Ok::<_, Infallible>(respond(&connection, request).await) }
         });
         let mut stream = TimeoutStream::new(stream);
         stream.set_write_timeout((!self.write_time.is_zero()).then_some(self.write_time));
         let stream = TokioIo::new(Box::pin(stream));
         let mut served = pin!(self.http().serve_connection(stream, requests));
-        let mut ending = shutdown.clone();
-        let mut over = pin!(async {
-            ending.ending().await;
+        tokio::select! {
+            // A broken connection is the client's business.
+            _ = served.as_mut() => return,
+            () = slot.evicted() => return,
+            () = shutdown.stopping() => served.as_mut().graceful_shutdown(),
+        }
+        let over = async {
+            shutdown.ending().await;
             // Who has not said all is not waited for any longer, and who has asked gets what there is to say.
             if !slot.is_idle() {
                 sleep(LAST_ANSWER).await;
             }
-        });
-        let mut stopping = false;
-        loop {
-            tokio::select! {
-                // A broken connection is the client's business.
-                _ = served.as_mut() => return,
-                () = slot.evicted() => return,
-                () = shutdown.stopping(), if !stopping => {
-                    stopping = true;
-                    served.as_mut().graceful_shutdown();
-                }
-                () = over.as_mut() => return,
-            }
+        };
+        tokio::select! {
+            _ = served => {}
+            () = slot.evicted() => {}
+            () = over => {}
         }
     }
 
