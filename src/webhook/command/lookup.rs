@@ -46,8 +46,10 @@ fn in_path(name: &Path) -> Result<PathBuf, &'static str> {
 }
 
 fn check(program: &Path) -> Result<(), String> {
-    std::fs::metadata(program).map_err(|error| format!("stat {}: {}", program.display(), reason(&error)))?;
-    program::check(program).map_err(|error| reason(&error))
+    program::check(program).map_err(|error| match std::fs::metadata(program) {
+        Err(error) => format!("stat {}: {}", program.display(), reason(&error)),
+        Ok(_) => reason(&error),
+    })
 }
 
 /// `path` without `.` and, as far as it goes, `..`, by its text alone.

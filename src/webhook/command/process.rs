@@ -7,6 +7,7 @@ use std::{
     io,
     os::unix::{ffi::OsStringExt, process::ExitStatusExt},
     path::Path,
+    pin::pin,
     process::{ExitStatus, Stdio},
     time::Duration,
 };
@@ -143,6 +144,7 @@ impl CommandProcess {
             due: timeout.map(|timeout| Instant::now() + timeout),
         };
         let mut chunk = Vec::with_capacity(8 * 1024);
+        let mut ending = pin!(shutdown.ending());
         let status = loop {
             let has_room = output.has_room();
             tokio::select! {
@@ -163,7 +165,7 @@ impl CommandProcess {
                     }
                     _ => termination.force(),
                 },
-                () = shutdown.ending(), if termination.why.is_none() => termination.ask("the daemon stops"),
+                () = ending.as_mut(), if termination.why.is_none() => termination.ask("the daemon stops"),
             }
         };
         if termination.why.is_some() {
