@@ -32,12 +32,12 @@ fuzz_target!(|data: &[u8]| {
     for (number, hook) in HOOKS.iter().enumerate() {
         let headers =
             [("Content-Type", content_type), ("X-Github-Event", "push"), ("X-Hub-Signature-256", &signature)];
-        let headers = headers.map(|(name, value)| (name.to_string(), value.as_bytes().to_vec())).to_vec();
+        let headers = headers.map(|(name, value)| (name, value.as_bytes())).to_vec();
         let request = Request {
-            method: "POST".to_string(),
+            method: "POST",
             remote_addr: "127.0.0.1:1".to_string(),
             headers,
-            raw_query: head.to_string(),
+            raw_query: &head,
             body: body.to_vec(),
         };
         let delivery = Delivery::new(hook, request);

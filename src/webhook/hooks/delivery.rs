@@ -10,7 +10,7 @@ use super::{
     request::Request,
     source::{Argument, Source},
 };
-use crate::webhook::go::{strconv::quote, url};
+use crate::webhook::go::{strconv::quote, textproto::canonical, url};
 
 /// Where forges say which delivery this is, of what, and of which repository.
 const IDS: [&str; 3] = ["X-Github-Delivery", "X-Gitlab-Event-Uuid", "X-Request-Uuid"];
@@ -26,7 +26,7 @@ pub struct Delivery<'h> {
     /// Whose arguments are asked for.
     pub hook: &'h Hook,
     /// As it came.
-    pub request: Request,
+    pub request: Request<'h>,
     parsed: OnceLock<Parsed>,
 }
 
@@ -68,7 +68,7 @@ pub enum NoValue {
 
 impl<'h> Delivery<'h> {
     /// Nothing is parsed yet.
-    pub fn new(hook: &'h Hook, request: Request) -> Self {
+    pub fn new(hook: &'h Hook, request: Request<'h>) -> Self {
         Self { hook, request, parsed: OnceLock::new() }
     }
 }
@@ -89,12 +89,12 @@ impl Delivery<'_> {
             let value = names.iter().find_map(|name| self.request.header(name))?;
             Some(String::from_utf8_lossy(&value[..value.len().min(LONGEST_LABEL)]).into_owned())
         };
+        let id = header(&IDS)?;
         let repository = self.parsed_so_far().and_then(|parsed| {
             let payload = parsed.payload.view(&self.request.body);
             let found = REPOSITORIES.iter().find_map(|path| payload.get(path).ok())?.shown();
             Some(String::from_utf8_lossy(&found[..found.len().min(LONGEST_LABEL)]).into_owned())
         });
-        let id = header(&IDS)?;
         let event = header(&EVENTS).unwrap_or_else(|| "no event".to_owned());
         Some(match repository {
             Some(repository) => format!("delivery {id} ({event} of {repository})"),
@@ -147,7 +147,7 @@ impl Delivery<'_> {
 fn find<'d>(
     source: &'d Source,
     hook: &Hook,
-    request: &'d Request,
+    request: &'d Request<'_>,
     parsed: impl FnOnce() -> &'d Parsed,
 ) -> Result<Found<'d>, NoValue> {
     let replaced = !hook.parse_as_json.is_empty();
@@ -202,17 +202,17 @@ fn not_found(name: &str, exists: impl Fn(&str) -> bool) -> NoValue {
 }
 
 /// The headers as an object; of repeated ones the first value.
-fn headers(request: &Request) -> Document {
-    Builder::object(request.headers.iter().map(|(name, value)| (name, value)))
+fn headers(request: &Request<'_>) -> Document {
+    Builder::object(request.headers.iter().map(|(name, value)| (canonical(name), value)))
 }
 
 /// The query as an object; of repeated parameters the first value.
-fn query(request: &Request) -> Document {
+fn query(request: &Request<'_>) -> Document {
     Builder::object(url::good_pairs(request.raw_query.as_bytes()).collect::<Vec<_>>())
 }
 
 impl Parsed {
-    fn of(hook: &Hook, request: &Request) -> Self {
+    fn of(hook: &Hook, request: &Request<'_>) -> Self {
         let mut lines = Vec::new();
         let payload = payload::parse(hook, request, &mut lines);
         let mut parsed = Self {
@@ -235,7 +235,7 @@ impl Parsed {
     }
 
     /// `parse-parameters-as-json`: a text that holds a JSON object becomes that object.
-    fn replace(&mut self, argument: &Argument, hook: &Hook, request: &Request) -> Result<(), String> {
+    fn replace(&mut self, argument: &Argument, hook: &Hook, request: &Request<'_>) -> Result<(), String> {
         let text = find(&argument.source, hook, request, || self)
             .map_err(|_| format!("couldn't retrieve argument for {argument}"))?
             .text

@@ -21,7 +21,7 @@ pub enum ScalrError {
 }
 
 /// Does the request carry a right signature? Without the two headers it carries none.
-pub fn check(secret: &Secret, request: &Request, now: SystemTime) -> Result<bool, ScalrError> {
+pub fn check(secret: &Secret, request: &Request<'_>, now: SystemTime) -> Result<bool, ScalrError> {
     let (Some(signature), Some(date)) = (request.header("X-Signature"), request.header("Date")) else {
         return Ok(false);
     };

@@ -10,7 +10,6 @@ use super::{connection::Connection, hook_run::run, hook_table::ServedHook};
 use crate::webhook::{
     client::Client,
     command::{CommandQueue, Job, OutputTo, Slot},
-    go::textproto::canonical,
     hooks::{Delivery, Hook, Inputs, Outcome, Request, decide},
     http::{Answer, BodyRefused, ReceivedBody, RequestBody, configured},
     log_allowance,
@@ -181,18 +180,16 @@ impl HookRequest<'_> {
         self.memory.reserve(bytes).ok_or_else(|| self.refused(BodyRefused::NoRoom).into())
     }
 
-    fn request(&self, body: Vec<u8>) -> Request {
+    fn request(&self, body: Vec<u8>) -> Request<'_> {
         // All but those that Go's server keeps to itself.
         let kept = self.head.headers.iter().filter(|(name, _)| {
             **name != header::HOST && **name != header::TRANSFER_ENCODING && **name != header::TRAILER
         });
         Request {
-            method: self.head.method.to_string(),
+            method: self.head.method.as_str(),
             remote_addr: self.client.to_string(),
-            headers: kept
-                .map(|(name, value)| (canonical(name.as_str()), value.as_bytes().to_vec()))
-                .collect(),
-            raw_query: self.head.uri.query().unwrap_or_default().to_owned(),
+            headers: kept.map(|(name, value)| (name.as_str(), value.as_bytes())).collect(),
+            raw_query: self.head.uri.query().unwrap_or_default(),
             body,
         }
     }

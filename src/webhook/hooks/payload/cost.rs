@@ -10,7 +10,7 @@ use crate::webhook::hooks::{hook::Hook, request::Request};
 
 /// The bytes that the payload of `request` and all that is made of it while it is parsed take at most, besides the
 /// body itself.
-pub fn cost(hook: &Hook, request: &Request) -> usize {
+pub fn cost(hook: &Hook, request: &Request<'_>) -> usize {
     let body = &request.body;
     let nodes = (marks(body) + 1).min(MAX_NODES) * size_of::<Node>();
     let own = match Format::of(hook, request) {

@@ -1,6 +1,6 @@
 //! The payload of a request, from whatever its body is written in.
 
-use std::{collections::HashSet, fmt::Display};
+use std::{borrow::Cow, collections::HashSet, fmt::Display};
 
 use super::{
     document::{Builder, Document},
@@ -30,7 +30,7 @@ pub enum Format {
 
 impl Format {
     /// The first of these that is found in the content type, capitals counting.
-    pub fn of(hook: &Hook, request: &Request) -> Self {
+    pub fn of(hook: &Hook, request: &Request<'_>) -> Self {
         let content_type = content_type(hook, request);
         if content_type.contains("json") {
             Self::Json
@@ -47,10 +47,10 @@ impl Format {
 }
 
 /// What the hook says the body is, else what the request says.
-fn content_type(hook: &Hook, request: &Request) -> String {
+fn content_type<'r>(hook: &'r Hook, request: &'r Request<'_>) -> Cow<'r, str> {
     match hook.payload_content_type.as_str() {
         "" => request.content_type(),
-        content_type => content_type.to_owned(),
+        content_type => content_type.into(),
     }
 }
 
@@ -59,7 +59,11 @@ fn content_type(hook: &Hook, request: &Request) -> String {
 pub struct BrokenMultipart;
 
 /// Parses the body of `request`. Any other body that cannot be parsed is a line for the log, and no object.
-pub fn parse(hook: &Hook, request: &Request, lines: &mut Vec<LogLine>) -> Result<Document, BrokenMultipart> {
+pub fn parse(
+    hook: &Hook,
+    request: &Request<'_>,
+    lines: &mut Vec<LogLine>,
+) -> Result<Document, BrokenMultipart> {
     let body = &request.body;
     let payload = match Format::of(hook, request) {
         Format::Json => {

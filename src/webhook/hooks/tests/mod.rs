@@ -54,15 +54,15 @@ impl Ask {
         Self { from, ..self }
     }
 
-    fn delivery(self, hook: &Hook) -> Delivery<'_> {
-        let mut headers = vec![("Content-Type".to_owned(), self.content_type.into())];
-        headers.extend(self.headers.into_iter().map(|(name, value)| (name.to_owned(), value.into_bytes())));
+    fn delivery<'a>(&'a self, hook: &'a Hook) -> Delivery<'a> {
+        let mut headers = vec![("content-type", self.content_type.as_bytes())];
+        headers.extend(self.headers.iter().map(|(name, value)| (*name, value.as_bytes())));
         let request = Request {
-            method: "POST".to_owned(),
+            method: "POST",
             remote_addr: self.from.to_owned(),
             headers,
-            raw_query: self.query.to_owned(),
-            body: self.body,
+            raw_query: self.query,
+            body: self.body.clone(),
         };
         Delivery::new(hook, request)
     }

@@ -50,7 +50,8 @@ fn paths_lead_through_objects_and_lists() {
         assert_eq!(post(body).arguments(&hook), [value], "{path}");
     }
     let hook = passing(&["payload:a.b.nope.more"], "");
-    let delivery = post(body).delivery(&hook);
+    let ask = post(body);
+    let delivery = ask.delivery(&hook);
     assert_eq!(
         delivery.value(&hook.arguments[0]).unwrap_err().to_string(),
         "parameter node not found: nope.more"
@@ -404,7 +405,7 @@ fn each_source_has_its_value() {
         "",
     );
     let ask = post("{\"a\": 1}")
-        .header("X-Hub-Event", "push")
+        .header("x-hub-event", "push")
         .header("X-Hub-Event", "ping")
         .query("q=a+b&q=2&r=%2B&bad=%zz&s;t=1");
     assert_eq!(

@@ -91,7 +91,8 @@ fn the_log_shows_what_was_received_and_never_what_was_expected() {
 #[test]
 fn a_wrong_signature_costs_no_parsing() {
     let hook = signed("payload-hmac-sha1", "k3y");
-    let delivery = post("{broken").header("X-Sig", "bad").delivery(&hook);
+    let ask = post("{broken").header("X-Sig", "bad");
+    let delivery = ask.delivery(&hook);
     let decision = decide(&delivery, std::time::SystemTime::now());
     assert_eq!(texts(&decision.lines), ["error evaluating hook: invalid payload signatures [bad]"]);
     assert!(delivery.parsed_so_far().is_none());
