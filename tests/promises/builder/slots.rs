@@ -9,6 +9,7 @@ use crate::support::{
     files::names,
     installation::{Installation, Push},
     process::{Running, wait_for_name},
+    wait::wait_until,
 };
 
 /// A chunk for several builds: each is at the place of its committer's name.
@@ -93,6 +94,7 @@ fn a_second_build_leaves_at_once_and_silently() {
     ci.wait_at("first");
     let lock = fs::read_to_string(ci.path("queue/lock")).unwrap();
     assert_eq!(lock, format!("{}\n", build.pid()));
+    wait_until("all that is said at its beginning is said", || ci.log().contains("runs as"));
     let log = ci.log();
     // It says nothing: `build_with` sees to that.
     assert_eq!(ci.build_with(&["--threads", "9"]).status.code(), Some(0));

@@ -119,7 +119,7 @@ fn what_a_dead_build_has_left_cannot_keep_the_drain_lock() {
         ci.chunk("build_packages", &format!("if [ {{repository}} = bad ]; then {bad}; fi; true"));
         ci.push(&Push::to("bad", "main"));
         assert_eq!(ci.start_build(1).wait(), -9);
-        wait_until("it has the lock", || !processes(|line| line.contains("sleep 7773.5")).is_empty());
+        wait_until("it has the lock", || !processes(|line| line.starts_with("sleep 7773.5")).is_empty());
         ci.push(&Push::to("good", "main"));
         ci.build(1);
         assert_eq!(ci.records().len(), 2, "{taker}: {}", ci.log());
