@@ -261,6 +261,8 @@ fn commands_ignore_no_signal_that_the_daemon_was_told_to_ignore() {
 #[test]
 fn commands_have_no_terminal_to_ask_at() {
     let hook = "(true < /dev/tty) 2> /dev/null && echo a terminal || echo none";
-    let daemon = started_by("exec script -qefc \"$(printf '%q ' webhookd) 2> stderr\" /dev/null", hook);
+    // It ends with script(1), which is what the test ends.
+    let line = "exec setpriv --pdeathsig KILL $(printf '%q ' webhookd) 2> stderr";
+    let daemon = started_by(&format!("exec script -qefc \"{line}\" /dev/null"), hook);
     assert_eq!(daemon.get("/hooks/a").text(), "none\n");
 }
