@@ -56,13 +56,17 @@ pub fn read_at_most(path: &Path, most: u64) -> io::Result<Option<Vec<u8>>> {
         Opened::Missing => return Ok(None),
         Opened::NotAFile => return strange("not a regular file"),
     };
-    let mut bytes = Vec::with_capacity(512);
-    file.take(most + 1).read_to_end(&mut bytes).map_err(at(path.display()))?;
-    if bytes.len() as u64 > most {
-        strange("larger than anything that is written here")
-    } else {
-        Ok(Some(bytes))
+    match up_to(most, file).map_err(at(path.display()))? {
+        None => strange("larger than anything that is written here"),
+        bytes => Ok(bytes),
     }
+}
+
+/// All that there is to read, if that is not more than `most` bytes. Its length is not asked for first: it may be growing.
+pub fn up_to(most: u64, file: impl Read) -> io::Result<Option<Vec<u8>>> {
+    let mut bytes = Vec::with_capacity(4 << 10);
+    file.take(most + 1).read_to_end(&mut bytes)?;
+    Ok((bytes.len() as u64 <= most).then_some(bytes))
 }
 
 /// Opens `path` as a new, empty file with `mode` (less the umask), to read and write. A file is emptied; a link, a FIFO or

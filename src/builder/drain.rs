@@ -235,9 +235,8 @@ impl Drain<'_> {
             }
             Action::SendMail => {
                 // Most builds put nothing into it, and then nobody is woken.
-                let is_empty =
-                    directory::entries(&self.builder.home.outbox()).map(|mut all| all.next().is_none());
-                if !is_empty.unwrap_or(false) {
+                let outbox = self.builder.home.outbox();
+                if !directory::entries(&outbox).is_ok_and(|mut entries| entries.next().is_none()) {
                     self.after.pass();
                     self.postman.pass();
                 }

@@ -1,7 +1,7 @@
 //! What is in the queue, for whoever looks: no lock is needed to read.
 
 use std::{
-    io::{self, Read},
+    io,
     path::Path,
     time::{Duration, SystemTime},
 };
@@ -137,12 +137,10 @@ pub fn read(path: &Path) -> io::Result<EntryState> {
         Opened::Missing => return Ok(EntryState::Missing),
         Opened::NotAFile => return Ok(EntryState::NotAFile),
     };
-    let mut bytes = Vec::with_capacity(512);
-    (&file).take(LARGEST_ENTRY + 1).read_to_end(&mut bytes).map_err(at(path.display()))?;
-    if bytes.len() as u64 > LARGEST_ENTRY {
+    let Some(bytes) = regular_file::up_to(LARGEST_ENTRY, &file).map_err(at(path.display()))? else {
         let length = file.metadata()?.len();
         return Ok(EntryState::Invalid(format!("{length} bytes: no request is that large")));
-    }
+    };
     Ok(match serde_json::from_slice::<BuildRequest>(&bytes) {
         Ok(request) => EntryState::Request(request, bytes),
         Err(error)

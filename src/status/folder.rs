@@ -3,12 +3,7 @@
 //! Only regular files are opened. A link, a directory or a FIFO where a file should be is an error that says so; what
 //! has vanished since it was listed is none.
 
-use std::{
-    fs::File,
-    io::{self, Read},
-    os::fd::OwnedFd,
-    path::Path,
-};
+use std::{fs::File, io, os::fd::OwnedFd, path::Path};
 
 use jiff::Timestamp;
 use rustix::{
@@ -16,6 +11,8 @@ use rustix::{
     io::{Errno, retry_on_intr},
 };
 use serde::de::DeserializeOwned;
+
+use crate::regular_file;
 
 /// No file that we read whole is larger; a larger one is no record of ours.
 const LARGEST: u64 = 1 << 20;
@@ -82,12 +79,8 @@ impl Folder {
 
     /// Reads a regular file of at most 1 MiB.
     pub fn read(&self, name: &str) -> io::Result<Vec<u8>> {
-        let mut bytes = Vec::with_capacity(1024);
-        self.file(name)?.take(LARGEST + 1).read_to_end(&mut bytes)?;
-        if bytes.len() as u64 > LARGEST {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "larger than 1 MiB"));
-        }
-        Ok(bytes)
+        let bytes = regular_file::up_to(LARGEST, self.file(name)?)?;
+        bytes.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "larger than 1 MiB"))
     }
 
     /// Reads a file, and what is in it by `parse`.

@@ -1,7 +1,7 @@
 //! The script of one build: which chunks, in which order, and what stands around them.
 
 use std::{
-    io::{self, ErrorKind, Read},
+    io::{self, ErrorKind},
     path::Path,
 };
 
@@ -96,12 +96,10 @@ pub fn read_chunk(path: &Path) -> io::Result<Option<Vec<u8>>> {
         Err(error) => return Err(error),
         Ok(file) => file,
     };
-    let mut text = Vec::with_capacity(4 << 10);
-    file.take(LONGEST_CHUNK + 1).read_to_end(&mut text)?;
-    if text.len() as u64 > LONGEST_CHUNK {
+    let Some(text) = regular_file::up_to(LONGEST_CHUNK, file)? else {
         let why = format!("{} is longer than a chunk can be, 4 MiB", path.display());
         return Err(io::Error::new(ErrorKind::InvalidInput, why));
-    }
+    };
     Ok(Some(text))
 }
 

@@ -4,7 +4,10 @@ use std::fs;
 
 use serde_json::json;
 
-use crate::support::daemon::{Setup, hooks_file, shell};
+use crate::support::{
+    daemon::{Setup, hooks_file, shell},
+    need::root,
+};
 
 fn one_hook() -> String {
     hooks_file(&[shell("a", "echo a", json!({}))])
@@ -249,8 +252,7 @@ fn a_living_pid_in_the_pid_file_forbids_the_start_and_a_stale_one_does_not() {
 
 #[test]
 fn privileges_are_given_up_for_good_before_the_log_is_opened() {
-    if !rustix::process::geteuid().is_root() {
-        eprintln!("skipped: only root can become somebody else");
+    if !root() {
         return;
     }
     let setup = Setup::new(&hooks_file(&[shell("who", "id -u; id -g; id -G", json!({}))]));
